@@ -1,0 +1,105 @@
+"""d3s2bench: the benchmark suite for dataset distillation in semantic segmentation.
+
+The names below are the public face. Everything is loaded when first used, so that ``import d3s2bench`` is fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from d3s2bench.api import distill, evaluate, leaderboard, run
+    from d3s2bench.checkpoint import train_steps
+    from d3s2bench.component import Component
+    from d3s2bench.distilled import DistilledSet
+    from d3s2bench.errors import (
+        BudgetError,
+        ConfigError,
+        D3S2Error,
+        DatasetError,
+        ModelError,
+        PluginError,
+        StageError,
+        StoreError,
+    )
+    from d3s2bench.hookspecs import hookimpl
+    from d3s2bench.interfaces import Context, Dataset, Generator, Split, Tap, Teacher
+    from d3s2bench.metrics import scores
+    from d3s2bench.seeds import derive_seed
+    from d3s2bench.values import IGNORE, Budget, Counts, Image, Json, Mask, MaskIndex, Sample, Selection
+
+_HOMES = {
+    "api": ("distill", "evaluate", "leaderboard", "run"),
+    "checkpoint": ("train_steps",),
+    "component": ("Component",),
+    "distilled": ("DistilledSet",),
+    "errors": (
+        "BudgetError",
+        "ConfigError",
+        "D3S2Error",
+        "DatasetError",
+        "ModelError",
+        "PluginError",
+        "StageError",
+        "StoreError",
+    ),
+    "hookspecs": ("hookimpl",),
+    "interfaces": ("Context", "Dataset", "Generator", "Split", "Tap", "Teacher"),
+    "metrics": ("scores",),
+    "seeds": ("derive_seed",),
+    "values": (
+        "IGNORE",
+        "Budget",
+        "Counts",
+        "Image",
+        "Json",
+        "Mask",
+        "MaskIndex",
+        "Sample",
+        "Selection",
+    ),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "IGNORE",
+    "Budget",
+    "BudgetError",
+    "Component",
+    "ConfigError",
+    "Context",
+    "Counts",
+    "D3S2Error",
+    "Dataset",
+    "DatasetError",
+    "DistilledSet",
+    "Generator",
+    "Image",
+    "Json",
+    "Mask",
+    "MaskIndex",
+    "ModelError",
+    "PluginError",
+    "Sample",
+    "Selection",
+    "Split",
+    "StageError",
+    "StoreError",
+    "Tap",
+    "Teacher",
+    "derive_seed",
+    "distill",
+    "evaluate",
+    "hookimpl",
+    "leaderboard",
+    "run",
+    "scores",
+    "train_steps",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'd3s2bench' has no attribute '{name}'")
+    return getattr(import_module(f"d3s2bench.{_HOME[name]}"), name)

@@ -1,0 +1,141 @@
+"""What the command line does, as functions: run, distill, evaluate, train, leaderboard."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from d3s2bench.config import RunConfig, make_config
+from d3s2bench.distilled import MANIFEST, DistilledSet
+from d3s2bench.errors import StageError, StoreError
+from d3s2bench.files import digest, file_sha256, read_json
+from d3s2bench.plan import Node, Plan, Planner, component_of
+from d3s2bench.plugins import registry
+from d3s2bench.records import import_reference, read_record, read_records, record_file
+from d3s2bench.runner import Outcome, execute
+from d3s2bench.wandb_log import WandbLog
+from d3s2bench.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gave: its records (controls and shipped references among them) and the table made of them."""
+
+    records: list[dict[str, Any]]
+    table: str
+    problems: dict[str, str] = field(default_factory=dict)
+    """Stage key → why it failed; empty when all went well."""
+
+
+def run(config: RunConfig | None = None, **given: Any) -> Result:
+    """Runs a comparison matrix with its controls; ``given`` are fields of :class:`RunConfig`.
+
+    >>> result = run(selector="balanced", synth="guided", preset="smoke", out="runs")  # doctest: +SKIP
+
+    Raises:
+        D3S2Error: bad input, before anything is run. What fails later is in ``problems`` and in the records.
+    """
+    config, workspace, planner = _start(config, given)
+    return _scored(planner.matrix(), config, workspace)
+
+
+def plan(config: RunConfig) -> tuple[Plan, Workspace]:
+    """The plan of a run, for looking at."""
+    config, workspace, planner = _start(config, {})
+    return planner.matrix(), workspace
+
+
+def distill(config: RunConfig | None = None, **given: Any) -> list[Path]:
+    """Makes the distilled sets of a matrix and stops; returns their folders.
+
+    Raises:
+        StageError: a stage failed.
+    """
+    config, workspace, planner = _start(config, given)
+    made = planner.sets()
+    _execute_or_raise(made, config, workspace)
+    nodes = [node for node in made.nodes.values() if node.stage == "distilled"]
+    return [workspace.store.path(node.stage, node.key) for node in nodes]
+
+
+def evaluate(folder: Path, config: RunConfig | None = None, **given: Any) -> Result:
+    """Scores a distilled set made elsewhere: ``images/*.png``, ``annotations/*.png``, a manifest if there is one."""
+    config, workspace, planner = _start(config, given)
+    pairs = DistilledSet.open(folder, len(workspace.dataset(config.dataset[0]).classes))
+    described = _described(folder)
+    return _scored(planner.external(folder.resolve(), _content(pairs), len(pairs), described), config, workspace)
+
+
+def train(kind: str, config: RunConfig | None = None, save: Path | None = None, **given: Any) -> list[Path]:
+    """Trains the teacher or the generator of each dataset in the store; ``save`` copies it to a folder.
+
+    Raises:
+        StageError: the training failed.
+    """
+    config, workspace, planner = _start(config, given)
+    nodes = [planner.model(kind, dataset) for dataset in config.dataset]
+    _execute_or_raise(planner.plan, config, workspace)
+    folders = [workspace.store.path(kind, node.key) for node in nodes]
+    if save is not None:
+        shutil.copytree(folders[0], save, dirs_exist_ok=True)
+    return folders
+
+
+def leaderboard(folder: Path, format: str = "markdown") -> str:
+    """All records of a run folder as a table in one of the registered formats."""
+    return render(read_records(folder), format)
+
+
+def render(records: Iterable[dict[str, Any]], format: str = "markdown") -> str:
+    table: str = registry().create("renderer", format).render(records)
+    return table
+
+
+def _start(config: RunConfig | None, given: dict[str, Any]) -> tuple[RunConfig, Workspace, Planner]:
+    config = config or make_config(given)
+    workspace = Workspace.of(config)
+    workspace.store.prepare()
+    planner = Planner(config, workspace)
+    planner.check_names()
+    return config, workspace, planner
+
+
+def _scored(made: Plan, config: RunConfig, workspace: Workspace) -> Result:
+    log = WandbLog(config, workspace)
+    outcome = execute(made, workspace, config.threads, config.workers, lambda node: log.record(_read(node, workspace)))
+    references = [import_reference(file, workspace.out) for file in made.references]
+    records = [_read(made.nodes[key], workspace) for key in made.records]
+    log.finish()
+    return Result(records + references, render(records + references), outcome.failed | outcome.skipped)
+
+
+def _read(node: Node, workspace: Workspace) -> dict[str, Any]:
+    return read_record(record_file(workspace.out, node.key))
+
+
+def _execute_or_raise(made: Plan, config: RunConfig, workspace: Workspace) -> None:
+    outcome: Outcome = execute(made, workspace, config.threads, config.workers, lambda node: None)
+    for reason in outcome.failed.values():
+        raise StageError(reason)
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    """Selector and synthesizer of a set: from its manifest, else the folder's name."""
+    if not (folder / MANIFEST).exists():
+        name = folder.resolve().name
+        return {"selector": component_of("external"), "synth": component_of(name)}
+    manifest = read_json(folder / MANIFEST)
+    if not isinstance(manifest, dict):
+        raise StoreError(f"{folder / MANIFEST} is no manifest: delete it, it is optional")
+    return {part: manifest.get(part) or component_of("external") for part in ("selector", "synth")}
+
+
+def _content(pairs: DistilledSet) -> str:
+    """Digest of the images and masks of a set, by name."""
+    parts = ("images", "annotations")
+    return digest(
+        [[part, name, file_sha256(pairs.folder / part / f"{name}.png")] for part in parts for name in pairs.names]
+    )

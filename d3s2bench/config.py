@@ -1,0 +1,147 @@
+"""What a run is asked to do: defaults < preset < file < command line, every key checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from d3s2bench.errors import ConfigError, unknown_name
+
+PRESETS = Path(__file__).parent / "presets"
+OPTION_KINDS = ("dataset", "selector", "synth", "evaluator", "generator")
+CHOICES = {"controls": ("default", "all", "none"), "wandb": ("auto", "online", "offline", "disabled")}
+
+
+@dataclass
+class RunConfig:
+    """One comparison matrix. Lists are its axes."""
+
+    dataset: list[str] = field(default_factory=lambda: ["scenes"])
+    selector: list[str] = field(default_factory=lambda: ["balanced"])
+    synth: list[str] = field(default_factory=lambda: ["guided"])
+    evaluator: list[str] = field(default_factory=lambda: ["torch"])
+    arch: list[str] = field(default_factory=lambda: ["unet"])
+    rate: list[float] = field(default_factory=lambda: [0.01])
+    """Compression rates: distilled images / train images."""
+    seed: list[int] = field(default_factory=lambda: [0])
+    """Repetitions; each gives independent seeds to selection, synthesis and training."""
+    out: str = "runs"
+    data_root: dict[str, str] = field(default_factory=dict)
+    teacher: str | None = None
+    generator: str | None = None
+    generator_family: str = "pixel"
+    teacher_arch: str = "unet"
+    train_missing: bool = False
+    controls: str = "default"
+    eval_split: str = "test"
+    size: list[int] | None = None
+    """Width and height students are trained at; null = long side 96, the aspect of the first train image."""
+    device: str = "cpu"
+    threads: int = 1
+    """Numeric threads per stage; 1 and 2 give different weights, so it is part of the protocol."""
+    workers: int | None = None
+    """Stages at once; null = cores / threads. Changes no result."""
+    wandb: str = "auto"
+    preset: str | None = None
+    options: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    """kind → component → option → value."""
+    protocol: dict[str, Any] = field(default_factory=dict)
+    """Overrides of the evaluator's training protocol."""
+
+
+def make_config(
+    given: Mapping[str, Any] | None = None, file: Path | None = None, assignments: Iterable[str] = ()
+) -> RunConfig:
+    """Merges the layers. ``assignments`` are ``key=value`` with dots, ``synth.guided.scale=2`` for an option.
+
+    Raises:
+        ConfigError: an unknown key, a value of the wrong type or out of range.
+    """
+    from omegaconf import OmegaConf
+
+    cli = _assigned(assignments)
+    asked = [_file(file) if file else {}, {k: v for k, v in (given or {}).items() if v is not None}, cli]
+    preset = next((layer["preset"] for layer in reversed(asked) if layer.get("preset")), None)
+    layers = [_preset(preset)] if preset else []
+    merged = OmegaConf.structured(RunConfig)
+    for layer in layers + asked:
+        merged = _merged(merged, layer)
+    config = OmegaConf.to_object(merged)
+    assert isinstance(config, RunConfig)
+    _check(config)
+    return config
+
+
+def _merged(config: Any, layer: Mapping[str, Any]) -> Any:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    known = {f.name for f in fields(RunConfig)}
+    for key in layer:
+        if key not in known:
+            raise unknown_name("configuration key", str(key), known)
+    for kind in layer.get("options", {}):
+        if kind not in OPTION_KINDS:
+            raise unknown_name("kind of options", str(kind), OPTION_KINDS)
+    try:
+        return OmegaConf.merge(config, _axes_as_lists(layer))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"configuration: {str(error).splitlines()[0]} (key '{error.full_key}')") from error
+
+
+def _axes_as_lists(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """A single value on an axis means a list of one."""
+    axes = ("dataset", "selector", "synth", "evaluator", "arch", "rate", "seed")
+    return {k: [v] if k in axes and not isinstance(v, list | tuple) else v for k, v in layer.items()}
+
+
+def _assigned(assignments: Iterable[str]) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    placed = []
+    for text in assignments:
+        key, equals, _ = text.partition("=")
+        if not equals:
+            raise ConfigError(f"'{text}' assigns nothing: write KEY=VALUE, as in synth.guided.scale=2")
+        is_option = key.partition(".")[0] in OPTION_KINDS and key.count(".") >= 2
+        placed.append(f"options.{text}" if is_option else text)
+    found = OmegaConf.to_container(OmegaConf.from_dotlist(placed))
+    assert isinstance(found, dict)
+    return {str(k): v for k, v in found.items()}
+
+
+def _preset(name: str) -> dict[str, Any]:
+    known = {file.stem: file for file in PRESETS.glob("*.yaml")}
+    if name not in known:
+        raise unknown_name("preset", name, known)
+    return _file(known[name])
+
+
+def _file(file: Path) -> dict[str, Any]:
+    import yaml
+    from omegaconf import OmegaConf
+
+    try:
+        found = OmegaConf.to_container(OmegaConf.load(file))
+    except OSError as error:
+        raise ConfigError(f"cannot read configuration {file}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file} is no valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{file} must hold a mapping of configuration keys")
+    return {str(k): v for k, v in found.items()}
+
+
+def _check(config: RunConfig) -> None:
+    for key, allowed in CHOICES.items():
+        if getattr(config, key) not in allowed:
+            raise unknown_name(key, getattr(config, key), allowed)
+    for axis in ("dataset", "selector", "synth", "evaluator", "arch", "rate", "seed"):
+        if not getattr(config, axis):
+            raise ConfigError(f"'{axis}' is an empty list: give at least one value")
+    if min(config.seed) < 0 or config.threads < 1 or (config.workers is not None and config.workers < 1):
+        raise ConfigError("seed must be at least 0, threads and workers at least 1")
+    if config.size is not None and (len(config.size) != 2 or min(config.size) < 16):
+        raise ConfigError("size must be [width, height], each at least 16 pixels")

@@ -1,0 +1,139 @@
+"""The distilled set on disk: ``images/*.png``, ``annotations/*.png`` and, when we made it, ``manifest.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from d3s2bench.errors import DatasetError
+from d3s2bench.files import file_sha256, image_size, mask_png, png, read_image, read_json, read_mask, write_bytes
+from d3s2bench.values import Image, Json, Mask, Sample
+
+MANIFEST = "manifest.json"
+JOURNAL = "samples.jsonl"
+
+
+@dataclass(frozen=True)
+class DistilledSet:
+    """Reads a distilled set, ours or one made elsewhere in the same layout, as a Split."""
+
+    folder: Path
+    num_classes: int
+    names: tuple[str, ...]
+
+    @classmethod
+    def open(cls, folder: Path, num_classes: int) -> DistilledSet:
+        """Raises DatasetError for an empty set, a missing partner or a file that differs from the manifest."""
+        images = _stems(folder / "images")
+        masks = _stems(folder / "annotations")
+        if not images:
+            raise DatasetError(f"{folder} is no distilled set: expected images/*.png and annotations/*.png")
+        for name in sorted(images ^ masks):
+            missing = "annotations" if name in images else "images"
+            raise DatasetError(f"{folder / missing / name}.png is missing: every image needs its mask")
+        found = cls(folder, num_classes, tuple(sorted(images)))
+        found._verify()
+        return found
+
+    def _verify(self) -> None:
+        if not (self.folder / MANIFEST).exists():
+            return
+        for sample in read_json(self.folder / MANIFEST)["samples"]:
+            for part, expected in sample["sha256"].items():
+                file = self.folder / part / f"{sample['name']}.png"
+                if not file.exists() or file_sha256(file) != expected:
+                    raise DatasetError(f"{file} is not the file of the manifest: restore it, or delete {MANIFEST}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def item_name(self, i: int) -> str:
+        return self.names[i]
+
+    def image(self, i: int) -> Image:
+        return read_image(self._file("images", i))
+
+    def mask(self, i: int) -> Mask:
+        file = self._file("annotations", i)
+        mask = read_mask(file, self.num_classes)
+        size = image_size(self._file("images", i))
+        if mask.shape[::-1] != size:
+            raise DatasetError(f"{file} is {mask.shape[1]}×{mask.shape[0]}, but its image is {size[0]}×{size[1]}")
+        return mask
+
+    def _file(self, part: str, i: int) -> Path:
+        return self.folder / part / f"{self.names[i]}.png"
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of all images."""
+        sizes = [image_size(self._file("images", i)) for i in range(len(self))]
+        return sum(width * height for width, height in sizes)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all image and mask files."""
+        return sum(self._file(part, i).stat().st_size for part in ("images", "annotations") for i in range(len(self)))
+
+
+def _stems(folder: Path) -> set[str]:
+    return {file.stem for file in folder.glob("*.png") if not file.name.startswith(".")}
+
+
+def write_samples(
+    folder: Path,
+    total: int,
+    samples_from: Callable[[int], Iterable[Sample]],
+    palette: tuple[tuple[int, int, int], ...],
+    progress: Callable[[int, int, str], None],
+) -> list[dict[str, Any]]:
+    """Streams samples into ``folder``, from the first that an earlier, killed run did not finish.
+
+    Returns a row per sample for the manifest: name, sources, provenance, sha256 of its files.
+    """
+    rows = _finished(folder / JOURNAL)[:total]
+    with (folder / JOURNAL).open("w", encoding="utf-8") as journal:
+        journal.writelines(json.dumps(row) + "\n" for row in rows)
+        journal.flush()
+        for number, sample in enumerate(samples_from(len(rows)) if len(rows) < total else (), start=len(rows)):
+            rows.append(_write_sample(folder, f"{number:06d}", sample, palette))
+            journal.write(json.dumps(rows[-1]) + "\n")
+            journal.flush()
+            progress(len(rows), total, "images")
+    if len(rows) != total:
+        raise DatasetError(
+            f"the synthesizer gave {len(rows)} samples for a selection of {total}: it must give one each"
+        )
+    return rows
+
+
+def _write_sample(folder: Path, name: str, sample: Sample, palette: tuple[tuple[int, int, int], ...]) -> dict[str, Any]:
+    if sample.image.shape[:2] != sample.mask.shape:
+        raise DatasetError(f"sample {name}: image {sample.image.shape[:2]} and mask {sample.mask.shape} differ in size")
+    files = {
+        "images": folder / "images" / f"{name}.png",
+        "annotations": folder / "annotations" / f"{name}.png",
+    }
+    write_bytes(files["images"], png(sample.image))
+    write_bytes(files["annotations"], mask_png(sample.mask, palette))
+    hashes = {part: file_sha256(file) for part, file in files.items()}
+    return {"name": name, "sources": list(sample.sources), "provenance": dict(sample.provenance), "sha256": hashes}
+
+
+def _finished(journal: Path) -> list[dict[str, Any]]:
+    """Rows of samples that were written whole; a kill may have torn the last line."""
+    rows: list[dict[str, Any]] = []
+    for line in journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def manifest(rows: Iterable[Json], about: Json) -> dict[str, Any]:
+    """The manifest of a set: what it is, then its samples."""
+    return {"schema": 1, **about, "samples": list(rows)}

@@ -1,0 +1,145 @@
+"""Reading and writing files: whole or not at all, PNG and JSON, with one clear error for a bad one."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
+
+from d3s2bench.errors import DatasetError, StoreError
+from d3s2bench.values import IGNORE, Image, Mask
+
+
+def digest(value: Any) -> str:
+    """64 hex digits of a JSON value; equal values give equal digests, whatever the order of their keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_sha256(file: Path) -> str:
+    """64 hex digits of a file's bytes."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def folder_sha256(folder: Path) -> str:
+    """64 hex digits of all files below a folder, by relative name and content."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return digest([[file.relative_to(folder).as_posix(), file_sha256(file)] for file in files])
+
+
+def write_bytes(file: Path, content: bytes) -> None:
+    """Writes under a temporary name and renames: the file is whole or absent."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial.write_bytes(content)
+    partial.replace(file)
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Readable JSON, written whole or not at all."""
+    write_bytes(file, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read_json(file: Path) -> Any:
+    """Raises StoreError for a file that is missing or no JSON."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StoreError(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise StoreError(f"{file} is no valid JSON ({error}): delete it and run again") from error
+
+
+def read_image(file: Path) -> Image:
+    """``(H, W, 3) uint8``. Raises DatasetError for a file that cannot be decoded."""
+    return np.asarray(_decode(file).convert("RGB"))
+
+
+def read_mask(file: Path, num_classes: int, ignore: int = IGNORE) -> Mask:
+    """``(H, W) uint8`` train ids; the file's ``ignore`` value becomes 255. Palette files give indices, not colours.
+
+    Raises:
+        DatasetError: cannot be decoded, is a colour picture, or holds a label that is neither class nor ignore.
+    """
+    labels = np.asarray(_decode(file))
+    if labels.ndim != 2:
+        raise DatasetError(f"{file} is a colour picture: a mask must hold one class id per pixel (grey or palette PNG)")
+    ignored = (labels == ignore) | (labels == IGNORE)
+    wrong = labels[(~ignored) & ((labels >= num_classes) | (labels < 0))]
+    if wrong.size:
+        raise DatasetError(
+            f"{file} holds label {int(wrong[0])}, but there are {num_classes} classes (0 to {num_classes - 1}) and "
+            f"ignore {ignore}: mend the mask or the class list"
+        )
+    return np.where(ignored, IGNORE, labels).astype(np.uint8)
+
+
+def _decode(file: Path) -> Pillow.Image:
+    try:
+        picture = Pillow.open(file)
+        picture.load()
+    except FileNotFoundError as error:
+        raise DatasetError(f"{file} does not exist") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+        raise DatasetError(f"{file} is corrupt or no image ({error}): replace or remove it") from error
+    return picture
+
+
+def image_size(file: Path) -> tuple[int, int]:
+    """Width and height from the header alone."""
+    try:
+        with Pillow.open(file) as picture:
+            return picture.size
+    except (UnidentifiedImageError, OSError) as error:
+        raise DatasetError(f"{file} is corrupt or no image ({error}): replace or remove it") from error
+
+
+def png(image: Image) -> bytes:
+    """An RGB picture as PNG."""
+    return _encoded(Pillow.fromarray(image))
+
+
+def mask_png(mask: Mask, palette: tuple[tuple[int, int, int], ...]) -> bytes:
+    """Train ids as palette PNG: the pixels are ids, a viewer shows the class colours."""
+    picture = Pillow.fromarray(mask)
+    picture.putpalette(palette_table(palette).tobytes())
+    return _encoded(picture)
+
+
+def palette_table(palette: tuple[tuple[int, int, int], ...]) -> NDArray[np.uint8]:
+    """``(256, 3) uint8``: the classes' colours, white for ignore, black for the rest."""
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(palette)] = palette
+    table[IGNORE] = 255
+    return table
+
+
+def _encoded(picture: Pillow.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def save_npz(file: Path, **arrays: NDArray[Any]) -> None:
+    """Compressed npz, written whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_bytes(file, buffer.getvalue())
+
+
+def load_npz(file: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of an npz. Raises StoreError when it is corrupt; never unpickles."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds
+        raise StoreError(f"{file} is corrupt ({error}): delete it and run again") from error

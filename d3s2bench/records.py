@@ -1,0 +1,163 @@
+"""Records: one JSON file per number, beside the counts it follows from; validated when written and when read."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from d3s2bench.errors import StoreError
+from d3s2bench.files import file_sha256, load_npz, read_json, save_npz, write_json
+from d3s2bench.metrics import scores
+from d3s2bench.values import Counts, Json
+
+SCHEMA = Path(__file__).parent / "record.schema.json"
+PACKAGES = ("d3s2bench", "torch", "diffusers", "transformers", "numpy", "pillow")
+
+
+def record_id(key: str) -> str:
+    """The file name of a record: the first 16 digits of its key."""
+    return key[:16]
+
+
+def record_file(out: Path, key: str) -> Path:
+    return out / "records" / f"{record_id(key)}.json"
+
+
+def versions() -> dict[str, str]:
+    """What can change a number, by name."""
+    found = {"python": sys.version.split()[0]}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def new_record(key: str, spec: Json, preset: str | None, provenance: Json) -> dict[str, Any]:
+    """A record that says nothing yet: status skipped."""
+    return {
+        "schema": 1,
+        "id": record_id(key),
+        "status": "skipped",
+        "reason": "not run",
+        "created": now(),
+        "preset": preset,
+        "spec": spec,
+        "metrics": None,
+        "confusion": None,
+        "budget": {"images": None, "pixels": None, "bytes": None, "total_images": None},
+        "timings": {"select": None, "synthesise": None, "train": None, "evaluate": None},
+        "peak_memory": None,
+        "versions": versions(),
+        "provenance": dict(provenance),
+    }
+
+
+def write_record(out: Path, record: dict[str, Any]) -> Path:
+    """Raises StoreError when the record does not follow the schema."""
+    file = out / "records" / f"{record['id']}.json"
+    validate(record, str(file))
+    write_json(file, record)
+    return file
+
+
+def write_counts(out: Path, record: dict[str, Any], counts: Counts, train_share: np.ndarray[Any, Any]) -> None:
+    """Stores the counts beside the record and puts the scores that follow from them into it."""
+    file = out / "records" / f"{record['id']}.npz"
+    save_npz(file, total=counts.total, per_image=counts.confusion)
+    record["confusion"] = {"path": file.name, "sha256": file_sha256(file)}
+    record["metrics"] = scores(counts.total, train_share)
+
+
+@lru_cache(maxsize=1)
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+
+
+def validate(record: Any, where: str) -> None:
+    """Raises StoreError naming the first key that does not follow the schema."""
+    for error in _validator().iter_errors(record):
+        path = "/".join(map(str, error.absolute_path)) or "the record"
+        raise StoreError(f"{where} is no valid record: {path}: {error.message[:200]}")
+
+
+def read_records(folder: Path) -> Iterator[dict[str, Any]]:
+    """All records of a run folder, by id; each checked against the schema and against its counts' hash.
+
+    Raises:
+        StoreError: no records there, one that does not follow the schema, counts that are not those of the record.
+    """
+    place = folder / "records" if (folder / "records").is_dir() else folder
+    files = sorted(place.glob("*.json"))
+    if not files:
+        raise StoreError(f"{folder} holds no records: give the --out folder of a run")
+    for file in files:
+        yield read_record(file)
+
+
+def read_record(file: Path) -> dict[str, Any]:
+    record: dict[str, Any] = read_json(file)
+    validate(record, str(file))
+    if record["confusion"]:
+        counts = file.parent / record["confusion"]["path"]
+        if counts.parent != file.parent or not counts.exists() or file_sha256(counts) != record["confusion"]["sha256"]:
+            raise StoreError(f"{counts} is missing or not what {file.name} was scored from: restore it or run again")
+    return record
+
+
+def recomputed_miou(file: Path) -> float:
+    """The mIoU of a record computed again from its counts, in percent."""
+    record = read_record(file)
+    total = load_npz(file.parent / record["confusion"]["path"])["total"]
+    miou: float = scores(total)["miou"]
+    return miou
+
+
+def find_references(assets: Path | None, spec: Json, any_seed: bool) -> list[Path]:
+    """Shipped full-data records for the same dataset, evaluator, architecture and protocol."""
+    files = sorted((assets / "records").glob("*.json")) if assets else []
+    return [file for file in files if _same_column(read_json(file)["spec"], spec, any_seed)]
+
+
+def _same_column(found: Json, spec: Json, any_seed: bool) -> bool:
+    same = all(
+        found[key] == spec[key]
+        for key in ("arch", "protocol_hash", "rate", "evaluator", "selector")
+        if key != "evaluator"
+    )
+    same = same and found["evaluator"]["name"] == spec["evaluator"]["name"]
+    same = same and found["evaluator"]["options"] == spec["evaluator"]["options"]
+    same = same and all(found["dataset"][key] == spec["dataset"][key] for key in ("fingerprint", "split"))
+    return bool(same and (any_seed or found["seed"] == spec["seed"]))
+
+
+def import_reference(file: Path, out: Path) -> dict[str, Any]:
+    """Copies a shipped record and its counts into the records of a run."""
+    record = read_record(file)
+    counts = file.parent / record["confusion"]["path"]
+    target = out / "records" / file.name
+    if not target.exists():
+        (target.parent / counts.name).write_bytes(counts.read_bytes())
+        write_json(target, record)
+    return record
+
+
+def finite(value: float | None) -> float | None:
+    """JSON has no NaN."""
+    return value if value is None or math.isfinite(value) else None

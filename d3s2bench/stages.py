@@ -1,0 +1,297 @@
+"""What each stage does: reads its inputs from the store, calls one component, writes one artefact."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from d3s2bench.distilled import MANIFEST, DistilledSet, manifest, write_samples
+from d3s2bench.errors import ModelError, StageError
+from d3s2bench.files import folder_sha256, load_npz, read_json, save_npz, write_json
+from d3s2bench.interfaces import Context, Dataset, Split
+from d3s2bench.mask_index import build_mask_index, load_mask_index, save_mask_index
+from d3s2bench.nearest import nearest_train_images
+from d3s2bench.plan import Node
+from d3s2bench.preview import write_preview
+from d3s2bench.records import new_record, now, versions, write_counts, write_record
+from d3s2bench.resources import peak_memory, reset_peak_memory
+from d3s2bench.seeds import derive_seed
+from d3s2bench.store import scratch
+from d3s2bench.values import Budget, Json, Selection
+from d3s2bench.workspace import Workspace
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass
+class Job:
+    """One node being worked on."""
+
+    node: Node
+    workspace: Workspace
+    progress: Progress
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.workspace.dataset(self.node.run["dataset"])
+
+    def component(self, kind: str, described: Json) -> Any:
+        return self.workspace.registry.create(kind, described["name"], described["options"])
+
+    def context(self, seed: int, work: Path, dataset: Dataset | None = None) -> Context:
+        """The component's context, with those models that the plan gave this node."""
+        models = self.node.run.get("models", {})
+        loaders = {f"load_{kind}": partial(self.load_model, kind) for kind in models}
+        place = dataset or self.dataset
+        return Context(place, seed, self.workspace.device, scratch(work), self.progress, **loaders)
+
+    def load_model(self, kind: str) -> Any:
+        found = self.node.run["models"][kind]
+        return load_model(self.workspace, kind, found["family"], Path(found["folder"]))
+
+
+_LOADED: dict[tuple[str, str], Any] = {}
+
+
+def load_model(workspace: Workspace, kind: str, family: str, folder: Path) -> Any:
+    """A teacher or a generator, loaded once per process."""
+    key = (kind, str(folder))
+    if key not in _LOADED:
+        if kind == "teacher":
+            loader = workspace.registry.create("evaluator", family).load_teacher
+        else:
+            loader = workspace.registry.create("generator", family).load
+        _LOADED[key] = loader(folder, workspace.device)
+    return _LOADED[key]
+
+
+def run_stage(node: Node, workspace: Workspace, progress: Progress) -> None:
+    """Makes the node's artefact, unless someone else has made it meanwhile."""
+    _set_threads(node)
+    reset_peak_memory()
+    job = Job(node, workspace, progress)
+    if node.stage == "record":
+        with workspace.store.lock("record", node.key):
+            if not node.done(workspace.store):
+                _score(job)
+        return
+    make = {
+        "index": _index,
+        "teacher": _teacher,
+        "generator": _generator,
+        "selection": _select,
+        "distilled": _distil,
+    }[node.stage]
+    workspace.store.produce(node.stage, node.key, partial(_timed, make, job))
+
+
+def _set_threads(node: Node) -> None:
+    if threads := node.run.get("threads") or node.run.get("spec", {}).get("protocol", {}).get("threads"):
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _timed(make: Callable[[Job, Path], Json], job: Job, work: Path) -> dict[str, Any]:
+    """The artefact's own description; ``seconds`` are those of the run that finished it."""
+    start = time.perf_counter()
+    about = make(job, work)
+    seconds = time.perf_counter() - start
+    made = {"seconds": seconds, "peak_memory": peak_memory(), "versions": versions(), "created": now()}
+    return {"stage": job.node.stage, "key": job.node.key, "identity": job.node.identity, **made, **about}
+
+
+def _index(job: Job, work: Path) -> Json:
+    index = build_mask_index(job.dataset.split("train"), len(job.dataset.classes), job.progress)
+    save_mask_index(index, work)
+    return {"images": len(index)}
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+def _teacher(job: Job, work: Path) -> Json:
+    run, train = job.node.run, job.dataset.split("train")
+    evaluator = job.component("evaluator", run["evaluator"])
+    context = job.context(derive_seed("train", run["seed"]), work)
+    model = evaluator.train(train, run["arch"], run["protocol"], context)
+    evaluator.save_teacher(model, train, work, context)
+    return _trained(job)
+
+
+def _generator(job: Job, work: Path) -> Json:
+    family = job.component("generator", job.node.run["generator"])
+    context = job.context(derive_seed("train", job.node.run["seed"]), work)
+    family.train(job.dataset.split("train"), work, context)
+    return _trained(job)
+
+
+def _trained(job: Job) -> Json:
+    return {"trained_on": f"{job.dataset.name}/train", "dataset": job.dataset.fingerprint}
+
+
+def _model_provenance(run: Json, kind: str) -> dict[str, Any] | None:
+    if kind not in run.get("models", {}):
+        return None
+    folder = Path(run["models"][kind]["folder"])
+    description = folder / f"{kind}.json"
+    if not description.exists():
+        raise ModelError(f"{folder} is no {kind}: it has no {kind}.json; make one with 'd3s2bench train {kind}'")
+    trained = read_json(description).get("dataset")
+    name = trained.get("name") if isinstance(trained, dict) else trained
+    return {"sha256": folder_sha256(folder), "trained_on": f"{name}/train" if name else None}
+
+
+# --- distilled sets --------------------------------------------------------------------------------------------------
+
+
+def _select(job: Job, work: Path) -> Json:
+    run = job.node.run
+    index = load_mask_index(Path(run["index"]))
+    budget = Budget.from_rate(run["rate"], len(index))
+    selector = job.component("selector", run["selector"])
+    seed = None if selector.deterministic else derive_seed("select", run["seed"])
+    selection = selector.select(index, budget, job.context(seed or 0, work))
+    _check_selection(selection, budget, run["selector"]["name"])
+    scores = {} if selection.scores is None else {"scores": selection.scores}
+    save_npz(work / "selection.npz", indices=selection.indices, **scores)
+    covered = int((index.counts[selection.indices].sum(axis=0) > 0).sum())
+    about = {"images": budget.images, "total_images": budget.total, "seed": seed, "classes_covered": covered}
+    return about | {"teacher": _model_provenance(run, "teacher"), "generator": _model_provenance(run, "generator")}
+
+
+def _check_selection(selection: Selection, budget: Budget, name: str) -> None:
+    chosen = selection.indices
+    if len(chosen) != budget.images or len(np.unique(chosen)) != budget.images:
+        raise StageError(f"selector '{name}' gave {len(np.unique(chosen))} images for a budget of {budget.images}")
+    if chosen.min() < 0 or chosen.max() >= budget.total:
+        raise StageError(f"selector '{name}' chose image {chosen.max()} of {budget.total}")
+
+
+def _distil(job: Job, work: Path) -> Json:
+    run = job.node.run
+    chosen = read_json(Path(run["selection"]) / "artefact.json")
+    selection = Selection(load_npz(Path(run["selection"]) / "selection.npz")["indices"])
+    synthesizer = job.component("synthesizer", run["synth"])
+    seed = None if synthesizer.deterministic else derive_seed("synthesise", run["seed"])
+    context = job.context(seed or 0, work)
+    rows = write_samples(
+        work,
+        len(selection.indices),
+        lambda start: synthesizer.synthesize(selection, context, start),
+        job.dataset.palette,
+        job.progress,
+    )
+    pairs = DistilledSet.open(work, len(job.dataset.classes))
+    if synthesizer.generative:
+        _add_nearest(rows, pairs, job.dataset)
+    about = _about_set(job, chosen, pairs, seed)
+    write_json(work / MANIFEST, manifest(rows, about))
+    teacher = context.teacher if context.load_teacher else None
+    write_preview(work / "preview.png", pairs, [row["sources"][0] for row in rows], job.dataset, teacher)
+    (work / "samples.jsonl").unlink()
+    return about | {"select_seconds": chosen["seconds"]}
+
+
+def _add_nearest(rows: list[dict[str, Any]], pairs: DistilledSet, dataset: Dataset) -> None:
+    images = [pairs.image(i) for i in range(len(pairs))]
+    for row, nearest in zip(rows, nearest_train_images(images, dataset.split("train")), strict=True):
+        row["nearest_train"] = nearest
+
+
+def _about_set(job: Job, chosen: Json, pairs: DistilledSet, seed: int | None) -> dict[str, Any]:
+    run = job.node.run
+    models = {kind: _model_provenance(run, kind) or chosen[kind] for kind in ("teacher", "generator")}
+    return {
+        "dataset": {"name": job.dataset.name, "fingerprint": job.dataset.fingerprint},
+        "selector": run["selector"],
+        "synth": run["synth"],
+        "rate": run["rate"],
+        "repetition": run["seed"],
+        "budget": {
+            "images": len(pairs),
+            "pixels": pairs.pixels,
+            "bytes": pairs.bytes,
+            "total_images": chosen["total_images"],
+        },
+        "seeds": {"select": chosen["seed"], "synthesise": seed},
+        **models,
+        "selection": chosen["key"],
+        "distilled": job.node.key,
+    }
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+
+def _score(job: Job) -> None:
+    run, spec, out = job.node.run, job.node.run["spec"], job.workspace.out
+    dataset = job.workspace.dataset(run["dataset"])
+    evaluator = job.component("evaluator", spec["evaluator"])
+    work = out / "store" / "record" / f"{job.node.key}.partial"
+    work.mkdir(parents=True, exist_ok=True)
+    context = job.context(derive_seed("train", spec["seed"]), work, dataset)
+    pairs, set_info = _pairs(run, dataset)
+    train_seconds, model = _clocked(lambda: evaluator.train(pairs, spec["arch"], spec["protocol"], context))
+    scored = dataset.split(spec["dataset"]["split"])
+    test_seconds, counts = _clocked(lambda: evaluator.evaluate(model, scored, spec["protocol"], context))
+    record = new_record(job.node.key, spec, run["preset"], _provenance(run, set_info, context.seed))
+    record |= {"status": "ok", "reason": None, "peak_memory": peak_memory()}
+    record["budget"] = set_info["budget"]
+    record["timings"] = {
+        "select": set_info.get("select_seconds"),
+        "synthesise": set_info.get("seconds"),
+        "train": train_seconds,
+        "evaluate": test_seconds,
+    }
+    share = load_mask_index(Path(run["index"])).class_share
+    write_counts(out, record, counts, share)
+    write_record(out, record)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _clocked(work: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def _pairs(run: Json, dataset: Dataset) -> tuple[Split, dict[str, Any]]:
+    """The training pairs and what is known of them: a distilled set, one made elsewhere, or the whole train split."""
+    if run["pairs"] is None:
+        train = dataset.split("train")
+        pixels = int(load_mask_index(Path(run["index"])).pixels.sum())
+        return train, {"budget": {"images": len(train), "pixels": pixels, "bytes": None, "total_images": len(train)}}
+    folder = Path(run["pairs"]["folder"])
+    pairs = DistilledSet.open(folder, len(dataset.classes))
+    if (folder / "artefact.json").exists():
+        return pairs, read_json(folder / "artefact.json")
+    total = len(dataset.split("train"))
+    budget = {"images": len(pairs), "pixels": pairs.pixels, "bytes": pairs.bytes, "total_images": total}
+    return pairs, {"budget": budget, "distilled": run["pairs"]["id"]}
+
+
+def _provenance(run: Json, about: Json, train_seed: int) -> dict[str, Any]:
+    seeds = about.get("seeds", {"select": None, "synthesise": None}) | {"train": train_seed}
+    kept = {key: about.get(key) for key in ("teacher", "generator", "distilled", "selection")}
+    kept["teacher"] = kept["teacher"] or _model_provenance(run, "teacher")
+    return {**kept, "seeds": seeds, "command": run["command"], "commit": run["commit"]}
+
+
+def write_failure(node: Node, out: Path, status: str, reason: str) -> None:
+    """A record of a cell that gave no number, unless an earlier run gave one."""
+    record = new_record(node.key, node.run["spec"], node.run["preset"], _provenance_of_failure(node.run))
+    write_record(out, record | {"status": status, "reason": reason})
+
+
+def _provenance_of_failure(run: Json) -> dict[str, Any]:
+    nothing = dict.fromkeys(("teacher", "generator", "distilled", "selection"))
+    seeds = {"select": None, "synthesise": None, "train": None}
+    return {**nothing, "seeds": seeds, "command": run["command"], "commit": run["commit"]}

@@ -1,0 +1,146 @@
+"""One worker process: reads a node per line on stdin, answers in JSON lines on stdout, dies with its parent.
+
+No pickle and no fork: a worker is a fresh interpreter whose numeric threads are set before torch is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from d3s2bench.errors import D3S2Error, StageError, StoreError
+from d3s2bench.plan import Node
+from d3s2bench.stages import run_stage
+from d3s2bench.values import Json
+from d3s2bench.workspace import Workspace
+
+
+class WorkerDied(StageError):
+    """The process ended in the middle of a stage."""
+
+
+class Worker:
+    """The parent's handle of one worker process."""
+
+    def __init__(self, workspace: Workspace, threads: int, log: Path) -> None:
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        # its own session, so that Ctrl-C reaches the parent alone, which then ends its workers
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "d3s2bench.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log.open("w"),
+            env=os.environ | thread_environment(threads),
+            text=True,
+            start_new_session=True,
+        )
+        self._send(workspace.to_json())
+
+    def run(self, node: Node, progress: Callable[[int, int, str], None]) -> None:
+        """Raises StageError with the worker's own message, or WorkerDied."""
+        self._send({"stage": node.stage, "identity": node.identity, "run": node.run})
+        assert self.process.stdout
+        for line in self.process.stdout:
+            answer = json.loads(line)
+            if "progress" in answer:
+                progress(*answer["progress"])
+            elif answer["error"] is None:
+                return
+            else:
+                raise StageError(answer["error"]) from RuntimeError(answer["traceback"])
+        code = self.process.wait()
+        raise WorkerDied(f"its worker process ended (exit status {code}; out of memory?): see {self.log}")
+
+    def _send(self, message: Json) -> None:
+        assert self.process.stdin
+        try:
+            self.process.stdin.write(json.dumps(message) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError as error:
+            raise WorkerDied(f"its worker process did not start: see {self.log}") from error
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """What must be set before torch is imported: a spinning OpenMP beside a busy neighbour is 20-40 times slower."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return {name: str(threads) for name in names} | {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
+def main() -> None:
+    """The worker's loop; its stdout is kept for answers, whatever a library prints goes to the log."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(lines,), daemon=True).start()
+    workspace = Workspace.from_json(json.loads(lines.get()))
+    while True:
+        message = json.loads(lines.get())
+        node = Node(message["stage"], message["identity"], message["run"])
+        _answer(answers, _attempt(node, workspace, _Reporter(answers)))
+
+
+def _listen(lines: queue.SimpleQueue[str]) -> None:
+    for line in sys.stdin:
+        lines.put(line)
+    os._exit(0)  # the parent is gone
+
+
+def _attempt(node: Node, workspace: Workspace, progress: Callable[[int, int, str], None]) -> dict[str, Any]:
+    try:
+        run_stage(node, workspace, progress)
+    except Exception as error:  # recorded as the reason of the cell; the worker goes on
+        return {"error": explain(error), "traceback": traceback.format_exc()}
+    return {"error": None}
+
+
+def explain(error: BaseException) -> str:
+    """One line that says what went wrong and what to do."""
+    if isinstance(error, D3S2Error):
+        return str(error)
+    if isinstance(error, OSError):
+        return str(explain_os(error))
+    if isinstance(error, MemoryError):
+        return "out of memory: use fewer --workers or a smaller batch"
+    text = " ".join(str(error).split()) or "no message"
+    return f"{type(error).__name__}: {text} (see --debug)"
+
+
+def explain_os(error: OSError) -> StoreError:
+    """A full disk or a missing permission, in words."""
+    where = error.filename or "the output folder"
+    return StoreError(f"{where}: {error.strerror or error}: free space or permissions there, or give another --out")
+
+
+class _Reporter:
+    """Sends progress at most five times a second."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream, self.last = stream, 0.0
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        if time.monotonic() - self.last > 0.2 or done == total:
+            self.last = time.monotonic()
+            _answer(self.stream, {"progress": [done, total, note]})
+
+
+def _answer(stream: IO[str], message: Json) -> None:
+    stream.write(json.dumps(message) + "\n")
+    stream.flush()
+
+
+if __name__ == "__main__":
+    main()

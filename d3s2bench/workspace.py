@@ -1,0 +1,74 @@
+"""Where a run works: its folder, its data, its device. Planner and workers see the same one."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from d3s2bench.config import RunConfig
+from d3s2bench.errors import ConfigError
+from d3s2bench.interfaces import Dataset
+from d3s2bench.plugins import Registry, registry
+from d3s2bench.store import Store
+from d3s2bench.values import Json
+
+FOLDER = "folder"
+
+
+@dataclass
+class Workspace:
+    """Opens datasets by name; ``roots`` maps names to folders, the name '' to a bare ``--data-root``."""
+
+    out: Path
+    roots: dict[str, str] = field(default_factory=dict)
+    dataset_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    device: str = "cpu"
+    _open: dict[str, Dataset] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, config: RunConfig) -> Workspace:
+        return cls(Path(config.out), dict(config.data_root), config.options.get("dataset", {}), config.device)
+
+    def to_json(self) -> dict[str, Any]:
+        plain = {"out": str(self.out), "roots": self.roots, "dataset_options": self.dataset_options}
+        return plain | {"device": self.device}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Workspace:
+        return cls(Path(value["out"]), value["roots"], value["dataset_options"], value["device"])
+
+    @cached_property
+    def store(self) -> Store:
+        return Store(self.out)
+
+    @property
+    def registry(self) -> Registry:
+        return registry()
+
+    def dataset(self, name: str) -> Dataset:
+        """Raises UnknownNameError for a name that is neither registered nor given with ``--data-root``."""
+        if name not in self._open:
+            self._open[name] = self._opened(name)
+        return self._open[name]
+
+    def _opened(self, name: str) -> Dataset:
+        registered = name in self.registry.names("dataset")
+        if name in self.roots and not registered:
+            return self._build(FOLDER, {"root": Path(self.roots[name]), "name": name})
+        root = self.roots.get(name, self.roots.get(""))
+        if name == FOLDER and root is None:
+            raise ConfigError("dataset 'folder' needs its place: give --data-root DIR")
+        return self._build(name, {"root": Path(root)} if root else {})
+
+    def _build(self, component: str, places: dict[str, Any]) -> Dataset:
+        cls = self.registry.load("dataset", component)
+        places["cache"] = self.out / "cache"
+        known = {f.name for f in dataclasses.fields(cls)}
+        if "root" in known and "root" not in places:
+            raise ConfigError(f"dataset '{component}' reads files: give --data-root {component}=DIR")
+        options = self.dataset_options.get(component, {})
+        built: Dataset = cls(**{k: v for k, v in places.items() if k in known}, **options)
+        return built

@@ -1,0 +1,41 @@
+"""The default training protocol of each architecture. Everything that changes the numbers stands here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from d3s2bench.errors import unknown_name
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "unet": {"channels": [16, 32, 64, 96], "iterations": 600, "converged_iterations": 3000},
+    "deeplab": {"channels": [16, 32, 64, 96], "iterations": 600, "converged_iterations": 3000},
+}
+"""What differs by architecture. The iterations were chosen on the validation split of Scenes, where training on a
+random 1 % and on everything stop improving or half a minute on one core is over (``benchmarks/iteration_budget.py``)."""
+
+COMMON: dict[str, Any] = {
+    "batch_size": 8,
+    "optimizer": "adamw",
+    "learning_rate": 3e-3,
+    "weight_decay": 1e-2,
+    "schedule": "poly",
+    "power": 0.9,
+    "scale": [0.75, 1.5],
+    "flip": 0.5,
+    "photometric": 0.3,
+    "precision": "fp32",
+}
+
+
+def default_protocol(arch: str, size: tuple[int, int]) -> dict[str, Any]:
+    """The protocol of an architecture at an input size of ``(width, height)`` pixels.
+
+    Images and masks of another size or aspect are brought to exactly this size: bilinear with antialiasing for
+    images, nearest for masks. Predictions are scored at the annotation's own resolution all the same.
+
+    Raises:
+        UnknownNameError: no such architecture.
+    """
+    if arch not in RECIPES:
+        raise unknown_name("architecture", arch, RECIPES)
+    return {"size": list(size), **RECIPES[arch], **COMMON}

@@ -1,0 +1,115 @@
+"""Training a student. Iteration k depends on the seed and k alone, so a resumed training equals an unbroken one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from d3s2bench import ConfigError, Context, DatasetError, Json, Split, derive_seed, train_steps
+from d3s2bench.errors import unknown_name
+from d3s2bench_evaluators.augment import augment
+from d3s2bench_evaluators.batches import Resized, batch_items
+from d3s2bench_evaluators.losses import Loss
+from d3s2bench_evaluators.networks import FAMILIES, Network
+
+
+@dataclass(frozen=True)
+class Student:
+    """A trained network with what is needed to build it again; ``curve`` is its thinned training loss."""
+
+    network: Network
+    arch: str
+    protocol: Json
+    curve: tuple[float, ...] = ()
+
+
+def train(pairs: Split, arch: str, protocol: Json, loss: Loss, context: Context) -> Student:
+    """Trains from random initialisation for ``protocol["iterations"]``; the last iteration counts.
+
+    Raises:
+        UnknownNameError: no such architecture.
+        ConfigError: a protocol entry that is not known.
+        DatasetError: no pairs.
+    """
+    if not len(pairs):
+        raise DatasetError("there is nothing to train on: the set holds no pairs")
+    network = initial_network(arch, len(context.dataset.classes), protocol, context)
+    optimizer = _optimizer(network, protocol)
+    step = _step(network, optimizer, Resized(pairs, protocol["size"]), protocol, loss, context)
+    network.train()
+    curve = train_steps(step, protocol["iterations"], {"network": network, "optimizer": optimizer}, context)
+    return Student(network.eval(), arch, dict(protocol), tuple(curve))
+
+
+def initial_network(arch: str, classes: int, protocol: Json, context: Context) -> Network:
+    """The untrained network: its weights depend on the seed, the architecture and the number of classes."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed("init", context.seed))
+        network = build_network(arch, classes, protocol)
+    return network.to(context.device)
+
+
+def build_network(arch: str, classes: int, protocol: Json) -> Network:
+    """A network of the family ``arch``, channels last in memory, which is the faster layout on CPUs and GPUs."""
+    if arch not in FAMILIES:
+        raise unknown_name("architecture", arch, FAMILIES)
+    return FAMILIES[arch](classes, protocol["channels"]).to(memory_format=torch.channels_last)
+
+
+def _step(
+    network: nn.Module, optimizer: Optimizer, pairs: Resized, protocol: Json, loss: Loss, context: Context
+) -> Callable[[int], Tensor]:
+    rate = _schedule(protocol)
+
+    def step(iteration: int) -> Tensor:
+        for group in optimizer.param_groups:
+            group["lr"] = rate(iteration)
+        images, masks = _batch(pairs, iteration, protocol, context)
+        with _precision(protocol, context.device):
+            logits = network(images)
+        value = loss(logits, images, masks)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        return value.detach()
+
+    return step
+
+
+def _batch(pairs: Resized, iteration: int, protocol: Json, context: Context) -> tuple[Tensor, Tensor]:
+    items = batch_items(context.seed, iteration, protocol["batch_size"], len(pairs))
+    draws = np.random.default_rng(derive_seed("batch", context.seed, iteration))
+    images, masks = augment(*pairs.batch(items, context.device), protocol, draws)
+    return images.contiguous(memory_format=torch.channels_last), masks
+
+
+def _optimizer(network: nn.Module, protocol: Json) -> Optimizer:
+    rate, decay = protocol["learning_rate"], protocol["weight_decay"]
+    match protocol["optimizer"]:
+        case "adamw":
+            return AdamW(network.parameters(), rate, weight_decay=decay, fused=True)
+        case "sgd":
+            return SGD(network.parameters(), rate, momentum=0.9, weight_decay=decay, fused=True)
+    raise ConfigError(f"protocol: optimizer is '{protocol['optimizer']}', must be 'adamw' or 'sgd'")
+
+
+def _schedule(protocol: Json) -> Callable[[int], float]:
+    """Iteration → learning rate. ``poly`` is ``rate · (1 − k / iterations)^power`` (Liu et al. 2015; DeepLab)."""
+    rate, total = protocol["learning_rate"], protocol["iterations"]
+    match protocol["schedule"]:
+        case "poly":
+            return lambda k: rate * (1 - k / total) ** protocol["power"]
+        case "constant":
+            return lambda k: rate
+    raise ConfigError(f"protocol: schedule is '{protocol['schedule']}', must be 'poly' or 'constant'")
+
+
+def _precision(protocol: Json, device: str) -> torch.autocast:
+    if protocol["precision"] not in ("fp32", "bf16"):
+        raise ConfigError(f"protocol: precision is '{protocol['precision']}', must be 'fp32' or 'bf16'")
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=protocol["precision"] == "bf16")

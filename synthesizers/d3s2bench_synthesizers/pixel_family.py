@@ -1,0 +1,64 @@
+"""The generator family `pixel`: how its models are trained, saved and loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from d3s2bench import ConfigError, Context, Split
+
+if TYPE_CHECKING:
+    from d3s2bench_synthesizers.pixel_pipeline import LayoutToImagePipeline
+
+
+@dataclass(frozen=True)
+class PixelFamily:
+    """A mask-conditioned diffusion model in pixel space: a small UNet on space-to-depth images.
+
+    Attributes:
+        iterations: optimiser steps.
+        batch_size: images per step.
+        learning_rate: its peak; it warms up over the first 200 steps and falls to 0 along a cosine.
+        channels: width of each resolution level; each level after the first halves the resolution.
+        patch: side of the square of pixels that space-to-depth folds into one position.
+        long_side: of the generated images, in pixels; the other side keeps the dataset's aspect. Both are rounded to
+            what the levels can halve.
+        ema: decay of the running average of the weights, which is what is saved.
+        precision: ``"bf16"`` trains under bfloat16 autocast with fp32 weights, about twice as fast on processors with
+            avx512_bf16 and slower without; ``"fp32"`` does not. Sampling is fp32 in either case.
+    """
+
+    iterations: int = 6000
+    batch_size: int = 8
+    learning_rate: float = 5e-4
+    channels: tuple[int, ...] = (48, 96, 144)
+    patch: int = 2
+    long_side: int = 96
+    ema: float = 0.999
+    precision: str = "bf16"
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "bf16"):
+            raise ConfigError(f"generator.pixel.precision is '{self.precision}': give 'fp32' or 'bf16'")
+        if any(width % 16 for width in self.channels):
+            raise ConfigError(f"generator.pixel.channels is {list(self.channels)}: give multiples of 16")
+
+    @property
+    def unit(self) -> int:
+        """What both sides of an image must be divisible by."""
+        return int(self.patch * 2 ** (len(self.channels) - 1))
+
+    def train(self, pairs: Split, folder: Path, context: Context) -> None:
+        """Trains on ``pairs`` and writes ``folder`` in the diffusers layout, with ``generator.json`` (the training
+        record) and ``samples.png`` (mask | real | generated) beside it. Goes on from a checkpoint in
+        ``context.workdir``."""
+        from d3s2bench_synthesizers.pixel_training import train
+
+        train(self, pairs, folder, context)
+
+    def load(self, folder: Path, device: str) -> LayoutToImagePipeline:
+        """The model in ``folder``, fp32, frozen. Raises ModelError for a folder that is no such model."""
+        from d3s2bench_synthesizers.pixel_pipeline import load
+
+        return load(folder, device)
