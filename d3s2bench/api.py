@@ -135,7 +135,5 @@ def _described(folder: Path) -> dict[str, Any]:
 
 def _content(pairs: DistilledSet) -> str:
     """Digest of the images and masks of a set, by name."""
-    parts = ("images", "annotations")
-    return digest(
-        [[part, name, file_sha256(pairs.folder / part / f"{name}.png")] for part in parts for name in pairs.names]
-    )
+    files = [pairs.folder / part / f"{name}.png" for part in ("images", "annotations") for name in pairs.names]
+    return digest([[file.parent.name, file.name, file_sha256(file)] for file in files])

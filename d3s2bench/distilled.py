@@ -105,7 +105,7 @@ def write_samples(
             progress(len(rows), total, "images")
     if len(rows) != total:
         raise DatasetError(
-            f"the synthesizer gave {len(rows)} samples for a selection of {total}: it must give one each"
+            f"the synthesizer gave {len(rows)} samples, not {total}: it must give one for each selected image"
         )
     return rows
 

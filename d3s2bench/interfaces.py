@@ -137,12 +137,14 @@ class Context:
     @property
     def teacher(self) -> Teacher:
         """Loaded when first asked for. Raises ModelError when there is none."""
-        return _loaded(self.load_teacher, "teacher")
+        teacher: Teacher = _loaded(self.load_teacher, "teacher")
+        return teacher
 
     @property
     def generator(self) -> Generator:
         """Loaded when first asked for. Raises ModelError when there is none."""
-        return _loaded(self.load_generator, "generator")
+        generator: Generator = _loaded(self.load_generator, "generator")
+        return generator
 
 
 def _loaded(load: Callable[[], Any] | None, what: str) -> Any:

@@ -40,9 +40,8 @@ def _histogram(mask: Mask, num_classes: int, name: str) -> tuple[np.ndarray[tupl
     counts = np.bincount(mask.ravel(), minlength=256)
     outside = np.flatnonzero(counts[num_classes:IGNORE])
     if outside.size:
-        raise DatasetError(
-            f"mask {name} holds label {num_classes + int(outside[0])}, but there are {num_classes} classes"
-        )
+        label = num_classes + int(outside[0])
+        raise DatasetError(f"mask {name} holds label {label}, but there are {num_classes} classes: mend the mask")
     return counts[:num_classes], mask.size
 
 

@@ -136,15 +136,10 @@ def find_references(assets: Path | None, spec: Json, any_seed: bool) -> list[Pat
 
 
 def _same_column(found: Json, spec: Json, any_seed: bool) -> bool:
-    same = all(
-        found[key] == spec[key]
-        for key in ("arch", "protocol_hash", "rate", "evaluator", "selector")
-        if key != "evaluator"
-    )
-    same = same and found["evaluator"]["name"] == spec["evaluator"]["name"]
-    same = same and found["evaluator"]["options"] == spec["evaluator"]["options"]
-    same = same and all(found["dataset"][key] == spec["dataset"][key] for key in ("fingerprint", "split"))
-    return bool(same and (any_seed or found["seed"] == spec["seed"]))
+    same = all(found[key] == spec[key] for key in ("arch", "protocol_hash", "rate"))
+    same &= all(found["evaluator"][key] == spec["evaluator"][key] for key in ("name", "options"))
+    same &= all(found["dataset"][key] == spec["dataset"][key] for key in ("fingerprint", "split"))
+    return same and (any_seed or found["seed"] == spec["seed"])
 
 
 def import_reference(file: Path, out: Path) -> dict[str, Any]:

@@ -45,7 +45,8 @@ class MaskIndex:
     def class_share(self) -> NDArray[np.float64]:
         """``(C,) float64``: share of each class among the labelled pixels of the split."""
         total = self.counts.sum(axis=0)
-        return total / max(int(total.sum()), 1)
+        share: NDArray[np.float64] = total / max(int(total.sum()), 1)
+        return share
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ PROJECT = "d3s2bench"
 
 
 class WandbLog:
-    """Logs each finished record as a W&B run, with an id made from the record, so that logging again changes nothing."""
+    """Logs each finished record as a W&B run; its id is made from the record, so logging again changes nothing."""
 
     def __init__(self, config: RunConfig, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -78,7 +78,7 @@ class WandbLog:
         run.log_artifact(artifact)
 
 
-def _mode(asked: str) -> str | None:
+def _mode(asked: str) -> Any:
     """The W&B mode, or None for no logging. ``auto`` logs where the environment says so."""
     if asked == "disabled" or os.environ.get("WANDB_MODE") == "disabled":
         return None

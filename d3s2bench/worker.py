@@ -36,7 +36,7 @@ class Worker:
         log.parent.mkdir(parents=True, exist_ok=True)
         # its own session, so that Ctrl-C reaches the parent alone, which then ends its workers
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "d3s2bench.worker"],
+            [sys.executable, "-P", "-m", "d3s2bench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log.open("w"),

@@ -65,8 +65,8 @@ PLASTER: tuple[Colour, ...] = (
     (200, 190, 170), (170, 120, 90), (150, 160, 175), (206, 180, 120), (130, 130, 132), (160, 90, 74), (120, 140, 120)
 )  # fmt: skip
 ROOF: tuple[Colour, ...] = ((150, 70, 50), (90, 80, 78), (110, 60, 50), (70, 76, 90))
-ASPHALT: tuple[Colour, ...] = ((88, 88, 92), (110, 108, 106), (70, 70, 76), (126, 118, 106))
-PAVING: tuple[Colour, ...] = ((150, 146, 140), (128, 126, 126), (166, 140, 116), (150, 110, 94))
+ASPHALT: tuple[Colour, ...] = ((84, 84, 90), (104, 104, 108), (66, 66, 74), (92, 90, 92))
+PAVING: tuple[Colour, ...] = ((166, 160, 150), (152, 142, 132), (176, 146, 118), (158, 116, 98))
 METAL: tuple[Colour, ...] = ((70, 74, 76), (120, 122, 124), (90, 70, 54), (40, 46, 44))
 SEASONS: dict[str, tuple[Colour, tuple[Colour, ...]]] = {
     "summer": ((88, 124, 56), ((54, 92, 42), (70, 110, 48), (40, 74, 44))),
@@ -144,7 +144,7 @@ def facade(s: Scene, area: Region, floor: int, column: int, x0: int, y1: int) ->
 def leaves(s: Scene, area: Region, colour: Colour, cy: int, ry: int) -> Ints:
     """Foliage: mottled, and darker towards its lower side."""
     light = np.clip(256 - (area.y - cy) * 70 // max(1, ry), 170, 330)[..., None]
-    return s.canvas.textured(area, s.canvas.textured(area, colour, 90, "pixel") * light >> 8, 70, "leaf")
+    return s.canvas.textured(area, s.canvas.textured(area, colour, 50, "pixel") * light >> 8, 70, "leaf")
 
 
 # Actors: each paints itself with its foot at (x, y).
@@ -277,7 +277,7 @@ def car_on_lane(s: Scene, x: int, y: int) -> None:
 def person(s: Scene, x: int, y: int) -> None:
     """Someone standing or walking."""
     tall, far = max(4, s.px(s.dice.between(13, 19), y)), s.far(y)
-    half, stride = max(1, tall // 8), s.dice.below(1 + tall // 7)
+    half, stride = max(1, tall // 7), s.dice.below(1 + tall // 7)
     coat, legs = s.dice.near(s.dice.pick(CLOTHES), 20), s.dice.near(s.dice.pick(CLOTHES), 20)
     s.shadow(x, y, tall // 2)
     for foot, hip in ((x - half - stride, x - half), (x + half - 1 + stride, x)):
@@ -285,14 +285,14 @@ def person(s: Scene, x: int, y: int) -> None:
         s.canvas.paint(leg, PERSON, legs, far)
     trunk = box(x - half, y - tall * 5 // 6, x + half, y - tall * 4 // 10)
     s.canvas.paint(trunk, PERSON, s.canvas.textured(trunk, coat, 50, "leaf"), far)
-    head = max(1, tall // 7)
+    head = max(2, tall // 6)
     s.canvas.paint(box(x - head // 2, y - tall, x + (head + 1) // 2, y - tall + head), PERSON, s.dice.pick(SKIN), far)
 
 
 def bicycle(s: Scene, x: int, y: int) -> None:
     """A bicycle from the side, half of the time with a rider."""
-    r, colour = max(2, s.px(4, y)), s.dice.near(s.dice.pick(CLOTHES), 20)
-    far, reach = s.far(y), max(3, s.px(7, y))
+    r, colour = max(2, s.px(5, y)), s.dice.near(s.dice.pick(CLOTHES), 20)
+    far, reach = s.far(y), max(3, s.px(8, y))
     if s.dice.chance(450):
         person(s, x, y - r // 2)
     hub, saddle = y - r - 1, y - r * 5 // 2 - 1
@@ -309,7 +309,7 @@ def bicycle(s: Scene, x: int, y: int) -> None:
 
 def _post(s: Scene, x: int, y: int, tall: int) -> int:
     """A pole ``tall`` decimetres high; gives the row of its top."""
-    thick, top = max(1, s.px(2, y)), y - s.px(tall, y)
+    thick, top = max(1, s.px(3, y)), y - s.px(tall, y)
     post = box(x, top, x + thick, y)
     s.canvas.paint(post, POLE, s.canvas.textured(post, s.dice.near(s.dice.pick(METAL), 14), 40), s.far(y))
     return top
@@ -324,7 +324,7 @@ def lamp_post(s: Scene, x: int, y: int) -> None:
 
 def sign(s: Scene, x: int, y: int) -> None:
     """A traffic sign on a pole: round, triangular, square or an octagon of a kind."""
-    top, r = _post(s, x, y, s.dice.between(24, 34)), max(1, s.px(5, y))
+    top, r = _post(s, x, y, s.dice.between(24, 34)), max(2, s.px(6, y))
     rim, inner = s.dice.pick((((190, 36, 40), (232, 230, 226)), ((40, 80, 170), (40, 80, 170)),
                               ((190, 36, 40), (190, 36, 40)),
                               ((226, 180, 40), (40, 40, 40)), ((40, 80, 170), (230, 232, 236))))  # fmt: skip
@@ -351,13 +351,13 @@ def panel(s: Scene, x: int, y: int) -> None:
 
 def traffic_light(s: Scene, x: int, y: int) -> None:
     """A dark box with three lamps, one of them lit, on a pole."""
-    top, half = _post(s, x, y, s.dice.between(28, 40)), max(1, s.px(3, y))
+    top, half = _post(s, x, y, s.dice.between(28, 36)), max(1, s.px(4, y))
     s.canvas.paint(
         box(x - half, top - half * 3, x + half + 1, top + half * 3), LIGHT, s.dice.near((34, 36, 34), 12), s.far(y)
     )
     lit = s.dice.below(3)
     lamp = ((235, 60, 46), (246, 190, 60), (70, 220, 130))[lit]
-    s.canvas.paint(ellipse(x, top + (lit - 1) * half * 2, half // 2, half // 2), None, lamp)
+    s.canvas.paint(ellipse(x, top + (lit - 1) * half * 2, half * 2 // 3, half * 2 // 3), None, lamp)
 
 
 def animal(s: Scene, x: int, y: int) -> None:
@@ -398,7 +398,7 @@ def fence(s: Scene, y: int, x0: int, x1: int, drop: int) -> None:
     low = y + drop
     area = polygon((x0, y - high), (x1, low - high), (x1, low), (x0, y))
     foot = y + drop * (area.x - x0) // max(1, x1 - x0)
-    up, pitch = foot - area.y, max(2, high // 2)
+    up, pitch = foot - area.y, max(2, high // 3)
     slats = (area.x % pitch == 0, up >= 0, (area.x + area.y) % 3 == 0, (up + area.x * 0) % pitch == pitch - 1)[kind]
     rail = (up == high) | (up == high // 2) | (area.x % (high + 2) == 0)
     s.canvas.label[area.rows, area.cols][area.inside] = FENCE

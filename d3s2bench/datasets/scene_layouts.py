@@ -133,7 +133,7 @@ def ground(s: Scene, area: Region, label: int) -> None:
 def _road(s: Scene, area: Region) -> Ints:
     winter = s.season == "winter" and s.dice.chance(300)
     colour = s.dice.near((170, 170, 174) if winter else s.dice.pick(ASPHALT), 16)
-    return s.canvas.textured(area, s.canvas.textured(area, colour, 24, "pixel"), 40, s.dice.pick(("patch", "ripple")))
+    return s.canvas.textured(area, s.canvas.textured(area, colour, 14, "pixel"), 30, s.dice.pick(("patch", "ripple")))
 
 
 def _sidewalk(s: Scene, area: Region) -> Ints:
@@ -148,7 +148,7 @@ def _sidewalk(s: Scene, area: Region) -> Ints:
 
 def _grass(s: Scene, area: Region) -> Ints:
     colour = s.dice.near(SEASONS[s.season][0], 16)
-    colours = s.canvas.textured(area, s.canvas.textured(area, colour, 50, "pixel"), 56, "patch")
+    colours = s.canvas.textured(area, s.canvas.textured(area, colour, 34, "pixel"), 44, "patch")
     bare = (s.canvas.noise["leaf"][area.rows, area.cols] > s.dice.between(170, 290))[..., None]
     earth = np.asarray(s.dice.near((132, 112, 84), 16), np.int32)
     return np.where(bare, (colours + earth) >> 1, colours)
@@ -263,7 +263,7 @@ def _traffic(s: Scene, street: Street, count: int) -> None:
 
 def _kerbside(s: Scene, street: Street, walk: int) -> None:
     """What stands and walks on the sidewalks."""
-    for actor, odds in ((lamp_post, 500), (lamp_post, 300), (sign, 110), (traffic_light, 105), (tree, 300),
+    for actor, odds in ((lamp_post, 500), (lamp_post, 300), (sign, 110), (traffic_light, 95), (tree, 300),
                         (person, 450), (person, 300), (bicycle, 55), (thing, 150)):  # fmt: skip
         if s.dice.chance(odds):
             y, off = s.nearby(s.horizon + 8, HEIGHT - 2), s.dice.between(3, walk)
@@ -423,11 +423,11 @@ def _sunshine(dice: Dice) -> Light:
     sun, haze, dense = dice.pick((
         ((262, 258, 246), (206, 214, 222), 150), ((256, 256, 256), (200, 208, 216), 120),
         ((290, 240, 190), (226, 190, 150), 150), ((216, 220, 226), (190, 192, 196), 200),
-        ((150, 160, 196), (104, 112, 140), 150), ((226, 228, 230), (204, 206, 208), 330),
+        ((180, 186, 212), (124, 132, 156), 150), ((226, 228, 230), (204, 206, 208), 330),
     ))  # fmt: skip
-    gain = dice.between(200, 300)
+    gain = dice.between(225, 285)
     r, g, b = (c * gain >> 8 for c in sun)
-    return Light((r, g, b), haze, dice.between(dense // 3, dense), dice.between(-110, 150), dice.between(3, 13))
+    return Light((r, g, b), haze, dice.between(dense // 3, dense), dice.between(-60, 90), dice.between(1, 6))
 
 
 def _cast_shadows(s: Scene) -> None:
@@ -456,6 +456,6 @@ def render_scene(split: str, index: int, seed: int = 0) -> tuple[NDArray[np.uint
     """Image ``(64, 96, 3) uint8`` and train ids ``(64, 96) uint8`` (255 = ignore) of one item, from integers alone."""
     dice = Dice("scenes", seed, split, index)
     layout, season = dice.pick(LAYOUTS), dice.pick(tuple(SEASONS))
-    scene = Scene(dice, Canvas(dice), dice.between(20, 34), dice.between(20, 36), season)
+    scene = Scene(dice, Canvas(dice), dice.between(20, 32), dice.between(16, 26), season)
     _compose(scene, layout)
     return scene.canvas.develop(_sunshine(dice)), scene.canvas.annotated(dice.between(120, 200))

@@ -242,7 +242,7 @@ class Canvas:
 
 
 def _soften(rgb: Ints) -> Ints:
-    """A lens: each pixel takes an eighth from each of its neighbours along both axes, which hides the stairs of hard edges."""
+    """A lens: along both axes each pixel takes an eighth from each neighbour, which hides the stairs of edges."""
     wide = np.pad(rgb, ((1, 1), (1, 1), (0, 0)), mode="edge")
     mixed = wide[:-2] + 6 * wide[1:-1] + wide[2:]
     soft: Ints = (mixed[:, :-2] + 6 * mixed[:, 1:-1] + mixed[:, 2:]) >> 6

@@ -51,11 +51,13 @@ def _recolour(images: Tensor, factors: Tensor) -> Tensor:
     images = mean + (images - mean) * contrast
     luma = torch.tensor(LUMA).to(images)[:, None, None]
     grey = (images * luma).sum(1, keepdim=True)
-    return (grey + (images - grey) * saturation).clamp(0, 1)
+    saturated: Tensor = grey + (images - grey) * saturation
+    return saturated.clamp(0, 1)
 
 
 def _warp_images(images: Tensor, grid: Tensor) -> Tensor:
-    return F.grid_sample(images - GREY, grid, "bilinear", "zeros", align_corners=False) + GREY
+    warped: Tensor = F.grid_sample(images - GREY, grid, "bilinear", "zeros", align_corners=False)
+    return warped + GREY
 
 
 def _warp_masks(masks: Tensor, grid: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class HardLabels:
 
 @dataclass(frozen=True)
 class SoftLabels:
-    """``T² · cross-entropy(softmax(teacher / T), softmax(student / T))`` on labelled pixels (Hinton et al. 2015, §2)."""
+    """``T² · cross-entropy(softmax(teacher / T), softmax(student / T))`` (Hinton et al. 2015, §2)."""
 
     teacher: Teacher
     temperature: float

@@ -10,8 +10,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "unet": {"channels": [16, 32, 64, 96], "iterations": 600, "converged_iterations": 3000},
     "deeplab": {"channels": [16, 32, 64, 96], "iterations": 600, "converged_iterations": 3000},
 }
-"""What differs by architecture. The iterations were chosen on the validation split of Scenes, where training on a
-random 1 % and on everything stop improving or half a minute on one core is over (``benchmarks/iteration_budget.py``)."""
+"""What differs by architecture. The iterations were chosen on the validation split of Scenes: where training on a
+random 1 % and on everything stops improving, or half a minute on one core is over
+(``benchmarks/iteration_budget.py``)."""
 
 COMMON: dict[str, Any] = {
     "batch_size": 8,

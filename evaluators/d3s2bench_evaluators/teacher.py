@@ -24,7 +24,7 @@ from d3s2bench_evaluators.networks import Network, Tappable
 from d3s2bench_evaluators.training import Student, build_network
 
 BATCH = 16
-Stats = dict[str, tuple[Tensor, Tensor]]
+Stats = Mapping[str, tuple[Tensor, Tensor]]
 
 
 class TorchTeacher:
@@ -35,7 +35,7 @@ class TorchTeacher:
         self.size = size
         self.layers = tuple(network.blocks)
         self.pooled_layer = network.pooled_layer
-        self.batchnorm = {name: _running(block.last_norm) for name, block in network.blocks.items()}
+        self.batchnorm: Stats = {name: _running(block.last_norm) for name, block in network.blocks.items()}
         self.class_features: Stats = {}
 
     def features(self, images: Tensor, tap: Tap = "activation") -> tuple[Tensor, Mapping[str, Tensor]]:

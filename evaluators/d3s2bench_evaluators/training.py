@@ -58,7 +58,9 @@ def build_network(arch: str, classes: int, protocol: Json) -> Network:
     """A network of the family ``arch``, channels last in memory, which is the faster layout on CPUs and GPUs."""
     if arch not in FAMILIES:
         raise unknown_name("architecture", arch, FAMILIES)
-    return FAMILIES[arch](classes, protocol["channels"]).to(memory_format=torch.channels_last)
+    network = FAMILIES[arch](classes, protocol["channels"])
+    nn.Module.to(network, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    return network
 
 
 def _step(
@@ -74,7 +76,7 @@ def _step(
             logits = network(images)
         value = loss(logits, images, masks)
         optimizer.zero_grad()
-        value.backward()
+        torch.autograd.backward(value)
         optimizer.step()
         return value.detach()
 

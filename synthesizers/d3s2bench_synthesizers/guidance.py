@@ -82,5 +82,5 @@ class Guidance:
 
 def norm(rows: Tensor) -> Tensor:
     """Euclidean norm of each row, shaped to divide it; never 0."""
-    lengths = torch.linalg.vector_norm(rows.flatten(1), dim=1).clamp(min=1e-12)
-    return lengths.view(-1, *[1] * (rows.dim() - 1))
+    lengths: Tensor = torch.linalg.vector_norm(rows.flatten(1), dim=1).clamp(min=1e-12)
+    return lengths.reshape(-1, *[1] * (rows.dim() - 1))

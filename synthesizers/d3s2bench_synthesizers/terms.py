@@ -92,7 +92,7 @@ class ClassFeatureMatching:
 
 def class_masks(masks: Tensor, num_classes: int, size: torch.Size | tuple[int, int]) -> Tensor:
     """``(B, C, h, w) float32``: 1 where the mask, resized with nearest neighbour, is of the class."""
-    resized = F.interpolate(masks[:, None].float(), size=tuple(size), mode="nearest").long()
+    resized = F.interpolate(masks[:, None].float(), size=tuple(size), mode="nearest-exact").long()
     return (resized == torch.arange(num_classes, device=masks.device)[:, None, None]).float()
 
 

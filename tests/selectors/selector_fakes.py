@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import torch
 
-from d3s2bench import Context, Image, MaskIndex
-from d3s2bench.values import Mask
+from d3s2bench import Context, Dataset, Image, Mask, MaskIndex, Teacher
 
 
 @dataclass
@@ -54,7 +54,8 @@ class ColourTeacher:
 
 
 def context(images: Sequence[Image], teacher: ColourTeacher | None = None, seed: int = 0) -> Context:
-    return Context(Photographs(images), seed=seed, load_teacher=(lambda: teacher) if teacher else None)
+    load = (lambda: cast(Teacher, teacher)) if teacher else None
+    return Context(cast(Dataset, Photographs(images)), seed=seed, load_teacher=load)
 
 
 def plain(red: int, green: int, size: tuple[int, int] = (4, 4)) -> Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from d3s2bench_selectors.dfss import Dfss
 from d3s2bench_selectors.k_center import KCenter, k_center
 from d3s2bench_selectors.teacher_features import per_image

@@ -1,0 +1,15 @@
+"""The formats that d3s2bench prints its records in. Reading order: rows, tables, then one file for each format."""
+
+from __future__ import annotations
+
+from d3s2bench import Component, hookimpl
+
+
+@hookimpl
+def register_renderers() -> list[Component]:
+    """Markdown for people, CSV for programs."""
+    home = "d3s2bench_leaderboards"
+    return [
+        Component("renderer", "markdown", f"{home}.markdown:Markdown", "Aligned table with mean ± standard deviation"),
+        Component("renderer", "csv", f"{home}.csv:Csv", "The same table, unrounded"),
+    ]
