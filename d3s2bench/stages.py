@@ -93,7 +93,8 @@ def run_stage(node: Node, workspace: Workspace, progress: Progress) -> None:
 
 
 def _set_threads(node: Node) -> None:
-    if threads := node.run.get("threads") or node.run.get("spec", {}).get("protocol", {}).get("threads"):
+    """The number is part of what the node computes; stages that compute without torch have none."""
+    if threads := node.identity.get("threads") or node.identity.get("protocol", {}).get("threads"):
         import torch
 
         torch.set_num_threads(threads)

@@ -137,19 +137,17 @@ def _road(s: Scene, area: Region) -> Ints:
 
 
 def _sidewalk(s: Scene, area: Region) -> Ints:
-    """Slabs, whose joints are spaced with the perspective, or bare."""
+    """Slabs, in two tones so that their size shows the perspective."""
     colours = s.canvas.textured(area, s.dice.near(s.dice.pick(PAVING), 16), 40, s.dice.pick(("pixel", "patch")))
-    if s.dice.chance(350):
-        return colours
     depth = 1200 // (np.maximum(0, area.y - s.horizon) + 2)
     joint = (depth // s.dice.between(5, 12) + (area.x - 48) * depth // s.dice.between(300, 600)) % 2
-    return np.where((joint == 0)[..., None], colours * 225 >> 8, colours)
+    return np.where((joint == 0)[..., None], colours * 206 >> 8, colours)
 
 
 def _grass(s: Scene, area: Region) -> Ints:
     colour = s.dice.near(SEASONS[s.season][0], 16)
     colours = s.canvas.textured(area, s.canvas.textured(area, colour, 34, "pixel"), 44, "patch")
-    bare = (s.canvas.noise["leaf"][area.rows, area.cols] > s.dice.between(170, 290))[..., None]
+    bare = (s.canvas.noise["leaf"][area.rows, area.cols] > s.dice.between(185, 290))[..., None]
     earth = np.asarray(s.dice.near((132, 112, 84), 16), np.int32)
     return np.where(bare, (colours + earth) >> 1, colours)
 
@@ -178,7 +176,21 @@ def strips(s: Scene, *labels: int) -> list[int]:
             line += (np.arange(WIDTH, dtype=np.int32) - 48) * tilt * (rows[-1] - s.horizon) >> 12
         ground(s, under(line, HEIGHT), label)
         rows.append(rows[-1] + max(3, (HEIGHT - s.horizon) * weight // total))
+        if label == ROAD:
+            _lane(s, line, (min(HEIGHT, rows[-1]) - rows[-2]) // 2)
     return [*rows[:-1], HEIGHT]
+
+
+def _lane(s: Scene, line: Ints, middle: int) -> None:
+    """A kerb along the upper border of a road across the picture and dashes along its middle."""
+    road, thick = under(line, HEIGHT), max(1, middle // 6)
+    s.canvas.paint(road.where(road.y < line + thick), None, s.dice.near((176, 174, 168), 14))
+    down, dash = road.y - line - middle, s.dice.between(8, 20)
+    dashes = road.where((down >= 0) & (down < thick) & (road.x % dash * 2 < dash))
+    s.canvas.paint(dashes, None, s.dice.pick(MARKS))
+
+
+MARKS: tuple[Colour, ...] = ((220, 220, 214), (214, 180, 80))
 
 
 @dataclass(frozen=True)
@@ -195,12 +207,19 @@ class Street:
 
     def paint(self, s: Scene, label: int, widen: int = 0) -> None:
         """Covers the road, or a wider strip below it, with a surface."""
+        ground(s, self._area(s, widen), label)
+        if label == ROAD:
+            kerb, inner = self._area(s, 0), self._area(s, -3)
+            s.canvas.paint(kerb, None, s.dice.near((176, 174, 168), 14))
+            ground(s, inner, label)
+
+    def _area(self, s: Scene, widen: int) -> Region:
         low = (self.right + widen, HEIGHT), (self.left - widen, HEIGHT)
-        ground(s, polygon((self.vanish - 1, s.horizon), (self.vanish + 1, s.horizon), *low), label)
+        return polygon((self.vanish - 1, s.horizon), (self.vanish + 1, s.horizon), *low)
 
     def marks(self, s: Scene) -> None:
         """A dashed or solid line along the middle, and on some roads along the sides."""
-        middle, colour = (self.left + self.right) // 2, s.dice.pick(((220, 220, 214), (214, 180, 80)))
+        middle, colour = (self.left + self.right) // 2, s.dice.pick(MARKS)
         area = box(0, s.horizon + 2, WIDTH, HEIGHT)
         near, dash = area.y - s.horizon, s.dice.between(20, 50) * s.dice.below(2)
         solid = (600 // near) % 40 >= dash // 2
@@ -263,8 +282,8 @@ def _traffic(s: Scene, street: Street, count: int) -> None:
 
 def _kerbside(s: Scene, street: Street, walk: int) -> None:
     """What stands and walks on the sidewalks."""
-    for actor, odds in ((lamp_post, 500), (lamp_post, 300), (sign, 110), (traffic_light, 95), (tree, 300),
-                        (person, 450), (person, 300), (bicycle, 55), (thing, 150)):  # fmt: skip
+    for actor, odds in ((lamp_post, 500), (lamp_post, 300), (sign, 110), (traffic_light, 88), (tree, 300),
+                        (person, 450), (person, 300), (bicycle, 48), (thing, 150)):  # fmt: skip
         if s.dice.chance(odds):
             y, off = s.nearby(s.horizon + 8, HEIGHT - 2), s.dice.between(3, walk)
             side = street.left - off if s.dice.chance(500) else street.right + off
@@ -286,7 +305,7 @@ def city_front(s: Scene) -> None:
 
 def _road_life(s: Scene, top: int, kerb: int, bottom: int, cars: int) -> None:
     s.scatter(car, s.dice.below(cars + 1), kerb + 2, bottom)
-    for actor, odds in ((lamp_post, 400), (sign, 120), (traffic_light, 100), (tree, 350), (thing, 120), (bicycle, 55)):
+    for actor, odds in ((lamp_post, 400), (sign, 120), (traffic_light, 100), (tree, 350), (thing, 120), (bicycle, 48)):
         if s.dice.chance(odds):
             s.scatter(actor, s.dice.between(1, 2), top + 1, kerb)
 
@@ -320,7 +339,7 @@ def country_road(s: Scene) -> None:
     street = _street(s, 14, 40)
     street.paint(s, ROAD)
     street.marks(s)
-    s.scatter(tree, s.dice.below(5), s.horizon + 3, HEIGHT - 8)
+    _verge(s, street, s.dice.below(5))
     _traffic(s, street, s.dice.below(3))
     y = s.dice.between(s.horizon + 7, HEIGHT - 6)
     _fields(s, y, street.edge(s, street.right, y) + 3, WIDTH + 6)
@@ -330,11 +349,18 @@ def country_road(s: Scene) -> None:
             s.put(actor, street.edge(s, street.left - 6 if s.dice.chance(500) else street.right + 6, y), y)
 
 
+def _verge(s: Scene, street: Street, trees: int) -> None:
+    """Trees beside a road."""
+    for _ in range(trees):
+        y, off = s.dice.between(s.horizon + 3, HEIGHT - 8), s.dice.between(8, 60)
+        s.put(tree, street.edge(s, street.left - off if s.dice.chance(500) else street.right + off, y), y)
+
+
 def _fields(s: Scene, y: int, x0: int, x1: int) -> None:
     """A fence between two columns, and cattle now and then."""
     if s.dice.chance(400):
         s.put(fence_run(x0, x1, s.dice.between(-2, 5)), 0, y)
-    if s.dice.chance(100):
+    if s.dice.chance(135):
         s.scatter(animal, s.dice.between(1, 3), s.horizon + 10, HEIGHT - 4)
 
 
@@ -348,7 +374,7 @@ def motorway(s: Scene) -> None:
     _traffic(s, street, s.dice.between(1, 5))
     if s.dice.chance(500):
         s.put(fence_run(s.dice.between(60, 80), WIDTH + 6, s.dice.between(2, 9)), 0, s.horizon + s.dice.between(7, 14))
-    s.scatter(tree, s.dice.below(4), s.horizon + 3, s.horizon + 9)
+    _verge(s, street, s.dice.below(4))
     for actor, odds in ((panel, 180), (lamp_post, 400), (lamp_post, 300)):
         if s.dice.chance(odds):
             y = s.dice.between(s.horizon + 6, s.horizon + 20)
@@ -367,7 +393,7 @@ def waterfront(s: Scene) -> None:
         (lamp_post, 450),
         (tree, 450),
         (tree, 250),
-        (bicycle, 60),
+        (bicycle, 54),
         (thing, 200),
         (animal, 30),
         (person, 300),
@@ -388,7 +414,7 @@ def park(s: Scene) -> None:
         _street(s, 6, 22).paint(s, SIDEWALK)
     s.scatter(tree, s.dice.between(2, 7), s.horizon + 3, HEIGHT - 4)
     _walkers(s, s.horizon + 7, HEIGHT - 3)
-    for actor, odds in ((bicycle, 60), (animal, 60), (thing, 250), (lamp_post, 250), (bush, 400)):
+    for actor, odds in ((bicycle, 54), (animal, 70), (thing, 250), (lamp_post, 250), (bush, 400)):
         if s.dice.chance(odds):
             s.scatter(actor, 1, s.horizon + 8, HEIGHT - 4)
 

@@ -26,87 +26,86 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Row:
-    """What repetitions share, and their records by number, ``repetitions``, in ascending order."""
+class Setting:
+    """What repetitions share."""
 
     dataset: Part
-    arch: Part
-    selector: Part
-    synth: Part
-    labels: Part
     rate: float
+    arch: Part
     protocol: str
     recipe: str
     """The protocol but for its iterations: what a converged reference shares with the others."""
     converged: bool
-    repetitions: Mapping[int, Json]
+    selector: Part
+    synth: Part
+    labels: Part
+    models: tuple[tuple[str, str], ...]
+    """Teacher and generator by digest: methods that used different weights are different methods."""
 
-    @cached_property
-    def images(self) -> int:
-        images: int = next(iter(self.repetitions.values()))["budget"]["images"]
-        return images
+    @classmethod
+    def of(cls, record: Json) -> Setting:
+        """Component versions are no part of it: a cell that is run again with new code replaces the old one."""
+        spec = record["spec"]
+        data, evaluator, protocol = spec["dataset"], spec["evaluator"], spec["protocol"]
+        options = dict(evaluator["options"])
+        labels = options.pop("labels", "hard")
+        return cls(
+            dataset=Part.of(data["name"], {"split": data["split"], "fingerprint": data["fingerprint"][:12]}),
+            rate=spec["rate"],
+            arch=Part.of(spec["arch"], {"evaluator": evaluator["name"]}),
+            protocol=spec["protocol_hash"],
+            recipe=json.dumps({k: v for k, v in protocol.items() if k != "iterations"}, sort_keys=True),
+            converged=protocol["iterations"] == protocol["converged_iterations"],
+            selector=Part.of(spec["selector"]["name"], spec["selector"]["options"]),
+            synth=Part.of(spec["synth"]["name"], spec["synth"]["options"]),
+            labels=Part.of(labels, options),
+            models=_models(record),
+        )
 
-    @cached_property
-    def bytes(self) -> float | None:
-        """Mean over the repetitions that were written to disk."""
-        return mean(r["budget"]["bytes"] for r in self.repetitions.values() if r["budget"]["bytes"] is not None)
+
+@dataclass(frozen=True)
+class Row:
+    """A setting and its records by the number of the repetition, in ascending order."""
+
+    setting: Setting
+    records: Mapping[int, Json]
 
     @cached_property
     def miou(self) -> dict[int, float]:
-        return {seed: record["metrics"]["miou"] for seed, record in self.repetitions.items()}
+        return {seed: record["metrics"]["miou"] for seed, record in self.records.items()}
 
     @cached_property
     def mean(self) -> float:
         return sum(self.miou.values()) / len(self.miou)
 
-    @property
-    def place(self) -> tuple[object, ...]:
-        """Rows are sorted by this: best first within each dataset, rate, architecture and protocol."""
-        column = (self.dataset.name, self.rate, self.arch.name, self.dataset, self.arch, self.protocol)
-        return *map(str, column[:1]), *column[1:3], *map(repr, column[3:]), -self.mean, repr(self._method)
+    @cached_property
+    def images(self) -> int:
+        images: int = next(iter(self.records.values()))["budget"]["images"]
+        return images
 
     @property
-    def _method(self) -> tuple[Part, Part, Part]:
-        return self.selector, self.synth, self.labels
+    def bytes(self) -> float | None:
+        """Mean over the repetitions; None for a set that was not written to disk."""
+        sizes = [record["budget"]["bytes"] for record in self.records.values()]
+        return None if None in sizes else sum(sizes) / len(sizes)
 
 
 def gather(records: Iterable[Json]) -> list[Row]:
-    """All rows in their order. Only records of status ok count; of two of the same cell, the one written last does.
+    """All rows, the best first within each dataset, rate, architecture and protocol.
 
-    A component's version is no part of a row: a cell that is run again with new code replaces the old one.
+    Only records of status ok count; of two of the same cell and repetition, the one written last does.
     """
-    cells: dict[tuple[object, ...], dict[int, Json]] = defaultdict(dict)
+    cells: dict[Setting, dict[int, Json]] = defaultdict(dict)
     for record in sorted((r for r in records if r["status"] == "ok"), key=lambda r: (r["created"], r["id"])):
-        cells[_identity(record)][record["spec"]["seed"]] = record
-    rows = [Row(*identity, dict(sorted(cell.items()))) for identity, cell in cells.items()]  # type: ignore[arg-type]
-    return sorted(rows, key=lambda row: row.place)
+        cells[Setting.of(record)][record["spec"]["seed"]] = record
+    return sorted((Row(setting, dict(sorted(cell.items()))) for setting, cell in cells.items()), key=_place)
 
 
-def _identity(record: Json) -> tuple[object, ...]:
-    """The fields of a row but its repetitions."""
-    spec = record["spec"]
-    dataset, evaluator, protocol = spec["dataset"], spec["evaluator"], spec["protocol"]
-    options = dict(evaluator["options"])
-    labels = options.pop("labels", "hard")
-    return (
-        Part.of(dataset["name"], {"split": dataset["split"], "fingerprint": dataset["fingerprint"][:12]}),
-        Part.of(spec["arch"], {"evaluator": evaluator["name"]}),
-        Part.of(spec["selector"]["name"], spec["selector"]["options"]),
-        Part.of(spec["synth"]["name"], spec["synth"]["options"] | _models(record)),
-        Part.of(labels, options),
-        spec["rate"],
-        spec["protocol_hash"],
-        json.dumps({key: value for key, value in protocol.items() if key != "iterations"}, sort_keys=True),
-        protocol["iterations"] == protocol["converged_iterations"],
-    )
+def _place(row: Row) -> tuple[object, ...]:
+    s = row.setting
+    return s.dataset.name, s.rate, s.arch.name, s.protocol, -row.mean, repr(s)
 
 
-def _models(record: Json) -> dict[str, str]:
-    """Methods that used different weights are different methods."""
-    used = {kind: record["provenance"].get(kind) for kind in MODELS}
-    return {kind: model["sha256"][:12] for kind, model in used.items() if model}
-
-
-def mean(values: Iterable[float]) -> float | None:
-    present = list(values)
-    return sum(present) / len(present) if present else None
+def _models(record: Json) -> tuple[tuple[str, str], ...]:
+    used = {kind: record["provenance"][kind] for kind in MODELS}
+    return tuple((kind, json.dumps(model["sha256"][:12])) for kind, model in used.items() if model)

@@ -14,14 +14,12 @@ def register_synthesizers() -> list[Component]:
             "layout",
             "d3s2bench_synthesizers.layout:Layout",
             "Layout-to-image diffusion without guidance",
-            requires=("torch", "diffusers"),
         ),
         Component(
             "synthesizer",
             "guided",
             "d3s2bench_synthesizers.guided:Guided",
             "Layout-to-image diffusion guided by a teacher (D3S2 stage 2)",
-            requires=("torch", "diffusers"),
         ),
     ]
 
@@ -34,6 +32,5 @@ def register_generators() -> list[Component]:
             "pixel",
             "d3s2bench_synthesizers.pixel_family:PixelFamily",
             "A small mask-conditioned diffusion model in pixel space",
-            requires=("torch", "diffusers"),
         )
     ]

@@ -1,0 +1,156 @@
+"""The table's numbers, by hand: means, spreads, paired differences and which control belongs to which row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pandas as pd
+import pytest
+from d3s2bench_leaderboards.tables import comparison
+from hypothesis import given
+from hypothesis import strategies as st
+from record_fakes import CONVERGED, record
+
+import d3s2bench
+
+SCHEMA = json.loads((Path(d3s2bench.__file__).parent / "record.schema.json").read_text(encoding="utf-8"))
+
+
+def row(table: pd.DataFrame, selector: str, synth: str = "real", labels: str = "hard", **more: Any) -> Any:
+    wanted = {"selector": selector, "synth": synth, "labels": labels} | more
+    found = table[(table[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+    assert len(found) == 1, table
+    return found.iloc[0]
+
+
+@pytest.mark.parametrize("one", [record(), record(miou=None), record("full", teacher="t")])
+def test_the_records_of_these_tests_follow_the_schema(one: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator(SCHEMA).validate(one)
+
+
+@pytest.mark.parametrize("change", [{"extra": 1}, {"metrics": None}, {"reason": "why"}, {"status": "done"}, {"id": ""}])
+def test_the_schema_refuses(change: dict[str, Any]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(SCHEMA).validate(record() | change)
+
+
+def test_every_key_of_the_schema_says_what_it_is() -> None:
+    def undescribed(node: Any, path: str) -> list[str]:
+        if not isinstance(node, dict):
+            return []
+        own = [f"{path}/{k}" for k, v in node.get("properties", {}).items() if not {"description", "$ref"} & set(v)]
+        return own + [
+            found for key, value in node.items() if key != "if" for found in undescribed(value, f"{path}/{key}")
+        ]
+
+    assert undescribed(SCHEMA, "") == []
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_mean_spread_and_paired_differences() -> None:
+    table = comparison(
+        [record(miou=m, seed=s) for s, m in enumerate([10.0, 14.0, 12.0])]
+        + [record("balanced", miou=m, seed=s) for s, m in [(0, 15.0), (2, 15.0)]]
+        + [record("balanced", "guided", m, seed=s) for s, m in [(0, 21.0), (1, 20.0), (2, 19.0), (3, 16.0)]]
+        + [record("full", miou=30.0, seed=0), record("full", miou=50.0, seed=4, iterations=CONVERGED)]
+    )
+    guided = row(table, "balanced", "guided")
+    assert (guided.n, guided.images, guided.bytes, guided.rate) == (4, 20, 1_500_000, 0.01)
+    assert guided.miou == pytest.approx(19.0)
+    assert guided["std"] == pytest.approx((14 / 3) ** 0.5)  # squares 4, 1, 0, 9 over n − 1
+    assert guided.vs_random == pytest.approx((11 + 6 + 7) / 3)  # repetitions 0, 1, 2
+    assert guided.vs_selector == pytest.approx((6 + 4) / 2)  # repetitions 0, 2
+    assert guided.vs_full == pytest.approx(-9)  # repetition 0
+    assert guided.percent_of_full == pytest.approx(38)  # 19 of 50
+    random = row(table, "random")
+    assert random[["vs_random", "vs_selector"]].isna().all()
+    assert random.vs_full == pytest.approx(-20)
+    converged = table[(table.selector == "full") & (table.percent_of_full == 100)].iloc[0]
+    assert converged[["std", "vs_full"]].isna().all()
+
+
+@pytest.mark.parametrize("other", [{"iterations": 600}, {"dataset": "camvid"}, {"arch": "deeplab"}, {"rate": 0.02}])
+def test_controls_of_another_column_are_not_used(other: dict[str, Any]) -> None:
+    table = comparison([record(**other), record("balanced", **other), record("balanced", "guided", 25.0)])
+    assert (
+        table[["vs_random", "vs_selector", "vs_full", "percent_of_full"]]
+        .loc[table.synth == "guided"]
+        .isna()
+        .all(axis=None)
+    )
+
+
+def test_full_serves_every_rate_and_the_converged_one_every_number_of_iterations() -> None:
+    full = [record("full", miou=40.0), record("full", miou=50.0, iterations=CONVERGED)]
+    table = comparison([*full, record(rate=0.02), record(rate=0.1), record(rate=0.1, iterations=600)])
+    small = table[table.selector == "random"]
+    assert small.percent_of_full.tolist() == [40.0] * 3
+    assert sorted(small.vs_full.dropna()) == [-20.0, -20.0]
+
+
+def test_soft_labels_are_measured_against_hard_controls() -> None:
+    table = comparison([record(miou=10.0), record(miou=13.0, labels="soft", teacher="t"), record("full", miou=40.0)])
+    soft = row(table, "random", labels="soft")
+    assert (soft.vs_random, soft.vs_selector, soft.vs_full) == (3.0, 3.0, -27.0)
+    assert row(table, "random").isna().vs_random
+
+
+def test_options_that_differ_stand_behind_the_name_and_pick_the_control() -> None:
+    gammas = [{"gamma": 1.0, "min": 16}, {"gamma": 0.5, "min": 16}]
+    table = comparison(
+        [record("balanced", "real", miou, options=o) for o, miou in zip(gammas, (10.0, 11.0), strict=True)]
+        + [record("balanced", "guided", 20.0, options=o) for o in gammas]
+    )
+    assert row(table, "balanced(gamma=1.0)", "guided").vs_selector == 10.0
+    assert row(table, "balanced(gamma=0.5)", "guided").vs_selector == 9.0
+
+
+def test_other_weights_make_another_row() -> None:
+    table = comparison([record("dfss", miou=m, teacher=t) for t, m in (("one", 10.0), ("two", 20.0))])
+    assert len(table) == 2 and table.n.tolist() == [1, 1]
+    assert table.synth.str.match(r"real\(teacher=[0-9a-f]{12}\)").all()
+    assert comparison([record("dfss", teacher="one"), record(teacher=None)]).synth.tolist() == ["real", "real"]
+
+
+def test_of_two_records_of_one_cell_the_later_counts() -> None:
+    old = record(miou=10.0, created="2026-01-01T00:00:00+00:00", version="0.1.0")
+    new = record(miou=11.0, created="2026-01-02T00:00:00+00:00", version="0.2.0")
+    for records in ([old, new], [new, old]):
+        table = comparison(records)
+        assert table.miou.tolist() == [11.0] and table.n.tolist() == [1]
+
+
+def test_only_what_is_ok_counts() -> None:
+    table = comparison([record(miou=10.0), record(miou=None, seed=1), record("dfss", miou=None)])
+    assert table.n.tolist() == [1]
+
+
+def test_best_first_within_a_column() -> None:
+    names = {"random": 12.0, "dfss": 14.0, "balanced": 13.0}
+    table = comparison([record(name, miou=m, rate=rate) for name, m in names.items() for rate in (0.1, 0.01)])
+    assert table.selector.tolist() == ["dfss", "balanced", "random"] * 2
+    assert table.rate.tolist() == [0.01] * 3 + [0.1] * 3
+
+
+MIXED = [
+    *(record(miou=20.0 + seed / 3, seed=seed) for seed in range(3)),
+    *(record("balanced", "guided", 22.0 + seed / 7, seed, teacher="t") for seed in range(3)),
+    record("balanced", miou=20.0),
+    record("balanced", miou=20.0, options={"gamma": 2}),
+    record("full", miou=50.0, iterations=CONVERGED),
+    record("dfss", miou=None),
+    record("dfss", miou=None, seed=1),
+    record(miou=19.0, labels="soft"),
+]
+
+
+@given(st.permutations(MIXED), st.sampled_from(["markdown:Markdown", "csv:Csv"]))
+def test_the_order_of_the_records_does_not_matter(shuffled: list[dict[str, Any]], target: str) -> None:
+    from importlib import import_module
+
+    module, name = target.split(":")
+    renderer = getattr(import_module(f"d3s2bench_leaderboards.{module}"), name)()
+    assert renderer.render(iter(shuffled)) == renderer.render(MIXED)

@@ -1,0 +1,87 @@
+"""What a person and a spreadsheet get to see."""
+
+from __future__ import annotations
+
+import csv
+import io
+import subprocess
+import sys
+
+import d3s2bench_leaderboards
+import pytest
+from d3s2bench_leaderboards.csv import Csv
+from d3s2bench_leaderboards.markdown import Markdown
+from record_fakes import CONVERGED, record
+
+from d3s2bench.interfaces import Renderer
+
+RECORDS = [
+    *(record(miou=m, seed=s) for s, m in enumerate([15.0, 16.0])),
+    *(record("balanced", "guided", m, seed=s, size=1_234_567) for s, m in enumerate([24.77, 25.21])),
+    record("full", miou=52.0, iterations=CONVERGED, size=None),
+]
+
+
+def test_registered() -> None:
+    components = d3s2bench_leaderboards.register_renderers()
+    assert [(c.kind, c.name) for c in components] == [("renderer", "markdown"), ("renderer", "csv")]
+    assert isinstance(Markdown(), Renderer) and isinstance(Csv(), Renderer)
+
+
+def test_markdown_lines_up() -> None:
+    table = Markdown().render(RECORDS).split("\n\n")[0].splitlines()
+    assert len(table) == 2 + 3
+    assert len({len(line) for line in table}) == 1
+    assert [cell.strip() for cell in table[2].strip("|").split("|")] == [
+        *("scenes", "1 %", "unet", "balanced", "guided", "hard", "2", "20", "1.23 MB", "24.99 ± 0.31"),
+        *("+9.49", "", "", "48.1", record()["spec"]["protocol_hash"][:8]),
+    ]
+    full = [cell.strip() for cell in table[4].strip("|").split("|")]
+    assert full[3] == "full" and full[8:14] == ["", "52.00", "", "", "", "100.0"]
+
+
+def test_markdown_lists_what_failed_in_one_line_each() -> None:
+    bad = record("dfss", miou=None, reason="no | such\n\n# file\x1b[31m")
+    text = Markdown().render([*RECORDS, bad])
+    assert text.splitlines()[-1] == (
+        f"- {bad['id']}: scenes, 1 %, unet, dfss + real, hard labels, seed 0: failed: no \\| such  # file [31m"
+    )
+
+
+def test_markdown_cells_cannot_break_the_table() -> None:
+    table = Markdown().render([record("a|b\nc")]).split("\n\n")[0]
+    assert "a\\|b c" in table and len(table.splitlines()) == 3
+
+
+@pytest.mark.parametrize("records", [[], [record(miou=None)]])
+def test_nothing_finished(records: list[dict[str, object]]) -> None:
+    assert Markdown().render(records).startswith("No record is finished.")
+    assert Csv().render(records).splitlines() == [Csv().render(RECORDS).splitlines()[0]]
+
+
+def test_csv_is_unrounded() -> None:
+    rows = list(csv.DictReader(io.StringIO(Csv().render(RECORDS))))
+    assert float(rows[0]["miou"]) == (24.77 + 25.21) / 2
+    assert float(rows[0]["std"]) == pytest.approx(0.44 / 2**0.5, rel=1e-12)
+    assert float(rows[1]["bytes"]) == 1_500_000
+    assert rows[2]["std"] == rows[2]["bytes"] == ""
+    assert list(rows[0]) == [
+        *("dataset", "rate", "arch", "selector", "synth", "labels", "n", "images", "bytes", "miou", "std"),
+        *("vs_random", "vs_selector", "vs_full", "percent_of_full", "protocol"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@cmd", "\t=1"])
+def test_csv_texts_are_no_formulas(name: str) -> None:
+    (row,) = csv.DictReader(io.StringIO(Csv().render([record(name)])))
+    assert row["selector"] == f"'{name}"
+
+
+def test_csv_numbers_stay_numbers() -> None:
+    rows = list(csv.DictReader(io.StringIO(Csv().render([record(miou=20.0), record("dfss", miou=18.5)]))))
+    assert rows[1]["vs_random"] == "-1.5"
+
+
+def test_listing_imports_no_pandas() -> None:
+    code = "import sys, d3s2bench_leaderboards.markdown, d3s2bench_leaderboards.csv; sys.exit('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

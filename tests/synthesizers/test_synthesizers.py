@@ -1,0 +1,139 @@
+"""The contract of the synthesizers: order, seeds, resuming, masks, provenance, errors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from d3s2bench_synthesizers import register_generators, register_synthesizers
+from d3s2bench_synthesizers.guided import Guided
+from d3s2bench_synthesizers.layout import Layout
+from d3s2bench_synthesizers.real import Real
+from d3s2bench_synthesizers.resize import resize_image, resize_mask
+from PIL import Image
+from synthesis_fakes import SmallTeacher, Squares, choose, context, small_generator, small_models
+
+from d3s2bench import ConfigError, ModelError, Sample
+from d3s2bench.interfaces import Synthesizer
+
+PAINTERS = [Layout(steps=2, batch=3), Guided(steps=2, batch=3)]
+ALL: list[Any] = [Real(), *PAINTERS]
+CHOSEN = choose(3, 1, 8, 1, 0, 2, 9)
+
+
+def samples(synthesizer: Any, start: int = 0, dataset: Squares | None = None, seed: int = 0) -> list[Sample]:
+    return list(synthesizer.synthesize(CHOSEN, context(dataset, seed, **small_models()), start))
+
+
+def same(a: Sample, b: Sample) -> bool:
+    return np.array_equal(a.image, b.image) and np.array_equal(a.mask, b.mask) and a.sources == b.sources
+
+
+@pytest.mark.parametrize("synthesizer", ALL)
+def test_one_pair_for_each_selected_mask_in_order(synthesizer: Any) -> None:
+    made = samples(synthesizer)
+    assert [sample.sources for sample in made] == [(3,), (1,), (8,), (1,), (0,), (2,), (9,)]
+    for sample in made:
+        assert sample.image.shape == (16, 24, 3) and sample.image.dtype == np.uint8
+        assert np.array_equal(sample.mask, Squares().mask(sample.sources[0]))
+
+
+@pytest.mark.parametrize("start", [1, 3, 5, 7])
+@pytest.mark.parametrize("synthesizer", ALL)
+def test_a_stopped_run_goes_on_with_the_same_bytes(synthesizer: Any, start: int) -> None:
+    whole, tail = samples(synthesizer), samples(synthesizer, start)
+    assert len(tail) == len(whole) - start
+    assert all(same(a, b) for a, b in zip(whole[start:], tail, strict=True))
+
+
+@pytest.mark.parametrize("synthesizer", PAINTERS)
+def test_a_mask_chosen_twice_gives_two_images_and_another_seed_others(synthesizer: Any) -> None:
+    made, other = samples(synthesizer), samples(synthesizer, seed=1)
+    assert not np.array_equal(made[1].image, made[3].image)
+    assert not any(np.array_equal(a.image, b.image) for a, b in zip(made, other, strict=True))
+
+
+@pytest.mark.parametrize("synthesizer", PAINTERS)
+def test_larger_masks_are_resized_with_nearest_neighbour(synthesizer: Any) -> None:
+    large = Squares(size=(60, 40))
+    for sample in samples(synthesizer, dataset=large):
+        resized = Image.fromarray(large.mask(sample.sources[0])).resize((24, 16), Image.Resampling.NEAREST)
+        assert np.array_equal(sample.mask, np.asarray(resized))
+        assert sample.image.shape == (16, 24, 3)
+
+
+def test_real_gives_photographs_at_their_own_size() -> None:
+    large = Squares(size=(60, 40))
+    for sample in samples(Real(), dataset=large):
+        assert np.array_equal(sample.image, large.image(sample.sources[0]))
+        assert np.array_equal(sample.mask, large.mask(sample.sources[0]))
+
+
+def test_provenance_names_seed_models_and_losses() -> None:
+    layout, guided = samples(PAINTERS[0])[0].provenance, samples(PAINTERS[1])[0].provenance
+    assert set(layout) == {"seed", "generator"}
+    assert layout["seed"] == guided["seed"]
+    assert (guided["generator"], guided["teacher"]) == ("pixel", "SmallTeacher")
+    assert all(guided["losses"][name] > 0 for name in ("seg", "feat"))
+
+
+def test_weights_of_zero_leave_a_term_out() -> None:
+    for option, left in (("seg", "feat"), ("feat", "seg")):
+        guided: Any = Guided(steps=1, **{option: 0.0})
+        assert set(samples(guided)[0].provenance["losses"]) == {left}
+
+
+def test_models_of_another_dataset_are_refused() -> None:
+    models = {"generator": small_generator(classes=5), "teacher": SmallTeacher()}
+    message = "generator knows 5 classes, dataset 'squares' has 3: .*train generator --dataset squares"
+    for synthesizer in PAINTERS:
+        with pytest.raises(ModelError, match=message):
+            next(iter(synthesizer.synthesize(CHOSEN, context(**models))))
+    models = {"generator": small_generator(), "teacher": SmallTeacher(classes=5)}
+    with pytest.raises(ModelError, match="teacher knows 5 classes"):
+        next(iter(Guided(steps=1).synthesize(CHOSEN, context(**models))))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"steps": 0}, {"batch": 0}, {"scale": -1.0}, {"seg": -0.1}, {"seg": 0.0, "feat": 0.0},
+        {"window": (0.5, 0.5)}, {"window": (-0.1, 1.0)}, {"normalise": "unit"},
+    ],
+)  # fmt: skip
+def test_wrong_options_are_named(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=rf"synthesizer\.guided\.({'|'.join([*options, 'feat'])})"):
+        Guided(**options)
+
+
+def test_wrong_layers_are_named() -> None:
+    with pytest.raises(ConfigError, match="names third: the teacher has first, second"):
+        samples(Guided(layers=("first", "third")))
+
+
+def test_layout_refuses_no_steps() -> None:
+    with pytest.raises(ConfigError, match=r"synthesizer\.layout\.steps is 0"):
+        Layout(steps=0)
+
+
+def test_registered_components_exist_and_load_nothing_heavy() -> None:
+    targets = [component.target for component in [*register_synthesizers(), *register_generators()]]
+    modules = [target.partition(":")[0] for target in targets]
+    script = (
+        "import sys, importlib\n"
+        f"for module in {modules}: importlib.import_module(module)\n"
+        "heavy = {'torch', 'diffusers', 'transformers'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    for synthesizer in ALL:
+        assert isinstance(synthesizer, Synthesizer)
+
+
+def test_resizing_to_the_same_size_copies_nothing() -> None:
+    image, mask = Squares().image(0), Squares().mask(0)
+    assert resize_image(image, (24, 16)) is image and resize_mask(mask, (24, 16)) is mask
+    assert resize_image(image, (12, 8)).shape == (8, 12, 3)
