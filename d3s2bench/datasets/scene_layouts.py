@@ -282,7 +282,7 @@ def _traffic(s: Scene, street: Street, count: int) -> None:
 
 def _kerbside(s: Scene, street: Street, walk: int) -> None:
     """What stands and walks on the sidewalks."""
-    for actor, odds in ((lamp_post, 500), (lamp_post, 300), (sign, 110), (traffic_light, 88), (tree, 300),
+    for actor, odds in ((lamp_post, 500), (lamp_post, 300), (sign, 110), (traffic_light, 80), (tree, 300),
                         (person, 450), (person, 300), (bicycle, 48), (thing, 150)):  # fmt: skip
         if s.dice.chance(odds):
             y, off = s.nearby(s.horizon + 8, HEIGHT - 2), s.dice.between(3, walk)
@@ -305,7 +305,7 @@ def city_front(s: Scene) -> None:
 
 def _road_life(s: Scene, top: int, kerb: int, bottom: int, cars: int) -> None:
     s.scatter(car, s.dice.below(cars + 1), kerb + 2, bottom)
-    for actor, odds in ((lamp_post, 400), (sign, 120), (traffic_light, 100), (tree, 350), (thing, 120), (bicycle, 48)):
+    for actor, odds in ((lamp_post, 400), (sign, 120), (traffic_light, 90), (tree, 350), (thing, 120), (bicycle, 48)):
         if s.dice.chance(odds):
             s.scatter(actor, s.dice.between(1, 2), top + 1, kerb)
 
@@ -360,7 +360,7 @@ def _fields(s: Scene, y: int, x0: int, x1: int) -> None:
     """A fence between two columns, and cattle now and then."""
     if s.dice.chance(400):
         s.put(fence_run(x0, x1, s.dice.between(-2, 5)), 0, y)
-    if s.dice.chance(135):
+    if s.dice.chance(120):
         s.scatter(animal, s.dice.between(1, 3), s.horizon + 10, HEIGHT - 4)
 
 

@@ -33,11 +33,11 @@ __all__ = [
 
 SIZE = (WIDTH, HEIGHT)
 SPLITS = {"train": 2000, "val": 200, "test": 400}
-FINGERPRINT = "4a53dcd3bc96712364df063fe96a69fdc0d1e09a8ba1b00d2448b7652b51375a"
+FINGERPRINT = "be0351f618cbe641f8f78e596a96bab127f1de4c798421eb7f95b65655e1c23c"
 _GOLDEN = {
-    "train": "89b37561e1e2a1d6bffff351ff373caa2ed3a1bf5569e50c67b7c74da39a5364",
-    "val": "97a12067c110ac25bf8d1e911548b9c85f0d12141e0ef6a6a334d7b946c2f0aa",
-    "test": "4d9cadc6e23b042c8a57dfd228acf2ce9ae371068f75e46444453d2a909c850a",
+    "train": "5eca8bc666d433875120b2120fdfea3ff5fffce9a82317bc7af58a7aa789032b",
+    "val": "1acb88d547ad8986062e7b022bbc6a9b5ba3a9c255fdc2a744767e532e363147",
+    "test": "c90cafc9b82bb800a182d1f940b102a05a99f04c7bd3a3e3c0627dbdc792e606",
 }
 
 

@@ -76,8 +76,8 @@ Tappable: TypeAlias = Block | ConvBlock | Pyramid
 class UNet(nn.Module):
     """A U-Net (Ronneberger et al. 2015) with BatchNorm, strided convolutions down and bilinear steps up.
 
-    ``channels`` are those of the stages from 1/2 resolution to 1/4, 1/8, … Full resolution, where most of the time
-    would go, is left to the sub-pixel convolutions (Shi et al. 2016) that open and close the network.
+    ``channels`` are those of the stages from 1/2 resolution to 1/4, 1/8, … For speed, full resolution is left to the
+    sub-pixel convolutions (Shi et al. 2016) that open and close the network, and skips are added, not concatenated.
     """
 
     def __init__(self, classes: int, channels: Sequence[int]) -> None:
@@ -86,7 +86,7 @@ class UNet(nn.Module):
         self.down = nn.ModuleList([ConvBlock(12, channels[0])])
         self.down.extend(Block(a, b, stride=2) for a, b in pairwise(channels))
         self.thin = nn.ModuleList(nn.Conv2d(b, a, 1, bias=False) for a, b in pairwise(channels))
-        self.up = nn.ModuleList(Block(2 * a, a) for a in channels[:-1])
+        self.up = nn.ModuleList(ConvBlock(a, a) for a in channels[:-1])
         self.head = nn.Conv2d(channels[0], 4 * classes, 1)
 
     @property
@@ -107,7 +107,7 @@ class UNet(nn.Module):
             x = block(x)
             skips.append(x)
         for thin, up, skip in zip(reversed(self.thin), reversed(self.up), reversed(skips[:-1]), strict=True):
-            x = up(torch.cat([resize(thin(x), skip.shape[-2:]), skip], dim=1))
+            x = up(resize(thin(x), skip.shape[-2:]) + skip)
         return F.pixel_shuffle(self.head(x), 2)[..., :height, :width]
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from d3s2bench import IGNORE, Context, ModelError, Split, Tap
+from d3s2bench.errors import UnknownNameError
 from d3s2bench_evaluators.batches import Resized
 from d3s2bench_evaluators.networks import Network, Tappable
 from d3s2bench_evaluators.training import Student, build_network
@@ -90,7 +91,7 @@ def load_teacher(folder: Path, device: str) -> TorchTeacher:
         teacher = _load_network(folder, device)
         stored = load_file(folder / "class_features.safetensors", device=device)
         teacher.class_features = {name: _class_stats(stored, name, teacher) for name in teacher.layers}
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, UnknownNameError) as error:
         raise ModelError(_no_teacher(folder, error)) from error
     return teacher
 
@@ -138,6 +139,8 @@ class Moments:
 
 def _load_network(folder: Path, device: str) -> TorchTeacher:
     about = json.loads((folder / "teacher.json").read_text())
+    if about["evaluator"] != "torch":
+        raise ValueError(f"it was made by the evaluator '{about['evaluator']}', not 'torch'")
     network = build_network(about["arch"], len(about["classes"]), about["protocol"])
     state = load_file(folder / "model.safetensors")
     network.load_state_dict(

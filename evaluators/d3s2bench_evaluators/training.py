@@ -55,12 +55,14 @@ def initial_network(arch: str, classes: int, protocol: Json, context: Context) -
 
 
 def build_network(arch: str, classes: int, protocol: Json) -> Network:
-    """A network of the family ``arch``, channels last in memory, which is the faster layout on CPUs and GPUs."""
+    """A network of the family ``arch``.
+
+    Raises:
+        UnknownNameError: no such architecture.
+    """
     if arch not in FAMILIES:
         raise unknown_name("architecture", arch, FAMILIES)
-    network = FAMILIES[arch](classes, protocol["channels"])
-    nn.Module.to(network, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    return network
+    return FAMILIES[arch](classes, protocol["channels"])
 
 
 def _step(
@@ -87,6 +89,7 @@ def _batch(pairs: Resized, iteration: int, protocol: Json, context: Context) -> 
     items = batch_items(context.seed, iteration, protocol["batch_size"], len(pairs))
     draws = np.random.default_rng(derive_seed("batch", context.seed, iteration))
     images, masks = augment(*pairs.batch(items, context.device), protocol, draws)
+    # The faster layout of activations. Weights keep theirs: fused optimisers want theirs and their state's to agree.
     return images.contiguous(memory_format=torch.channels_last), masks
 
 

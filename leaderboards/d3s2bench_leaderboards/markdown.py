@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,12 @@ from d3s2bench import Json
 if TYPE_CHECKING:
     import pandas as pd
 
+Line = Mapping[Any, Any]
+"""One row of the comparison."""
 NOTE = """\
-mIoU in percent, mean ± standard deviation over n repetitions. Δ: mean paired difference of mIoU to random + real, to the
-same selector + real and to the full train set at the same iterations. % of full: of the full train set at convergence.
-Rows with different protocols are not comparable."""
+mIoU in percent, mean ± standard deviation over n repetitions. Δ: mean paired difference of mIoU to random + real, to
+the same selector + real and to the full train set at the same iterations. % of full: of the full train set at
+convergence. Rows with different protocols are not comparable."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,10 @@ def _failures(records: Iterable[Json]) -> str:
 
 def _failure(record: Json) -> str:
     spec = record["spec"]
-    method = f"{spec['dataset']['name']} {_percent(spec['rate'])} {spec['arch']} {spec['selector']['name']} + "
-    method += (
-        f"{spec['synth']['name']}, {spec['evaluator']['options'].get('labels', 'hard')} labels, seed {spec['seed']}"
-    )
-    return "- " + _escape(f"{method} ({record['id']}) {record['status']}: {record['reason']}")
+    labels = spec["evaluator"]["options"].get("labels", "hard")
+    method = f"{spec['selector']['name']} + {spec['synth']['name']}, {labels} labels, seed {spec['seed']}"
+    cell = f"{spec['dataset']['name']}, {_percent(spec['rate'])}, {spec['arch']}, {method}"
+    return "- " + _escape(f"{record['id']}: {cell}: {record['status']}: {record['reason']}")
 
 
 def _escape(text: str) -> str:
@@ -68,25 +69,25 @@ def _percent(rate: float) -> str:
 
 def _size(size: float) -> str:
     """Bytes in a unit that fits."""
-    power = min(int(math.log(max(size, 1), 1000)), 4)
-    return f"{size / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+    power = min(int(math.log10(max(size, 1))) // 3, 4)
+    return f"{size / 1000**power:.4g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
-def _text(column: str) -> Callable[[dict[str, Any]], str]:
+def _text(column: str) -> Callable[[Line], str]:
     return lambda row: _escape(str(row[column]))
 
 
-def _known(column: str, write: Callable[[Any], str]) -> Callable[[dict[str, Any]], str]:
+def _known(column: str, write: Callable[[Any], str]) -> Callable[[Line], str]:
     """Blank where the value is missing."""
     return lambda row: "" if math.isnan(row[column]) else write(row[column])
 
 
-def _spread(row: dict[str, Any]) -> str:
+def _spread(row: Line) -> str:
     return f"{row['miou']:.2f}" + ("" if math.isnan(row["std"]) else f" ± {row['std']:.2f}")
 
 
 TEXT = ("dataset", "arch", "selector", "synth", "labels", "protocol")
-COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
+COLUMNS: dict[str, Callable[[Line], str]] = {
     "dataset": _text("dataset"),
     "rate": _known("rate", _percent),
     "arch": _text("arch"),

@@ -27,10 +27,10 @@ def comparison(records: Iterable[Json]) -> pd.DataFrame:
     convergence) and ``protocol`` (the first digits of its hash).
 
     Differences are paired: means over the n repetitions that both rows have in common. Rows of different protocols are
-    never compared, but for the converged reference. Where rows of one name differ in an option, it stands behind the name.
+    never compared, but for the converged reference. Options in which rows of one name differ stand behind the name.
     """
     rows = gather(records)
-    labels = {part: _labels([_part(row, part) for row in rows]) for part in NAMED}
+    labels = {part: _labels(part, rows) for part in NAMED}
     lines = [_line(row, rows) | {part: labels[part][k] for part in NAMED} for k, row in enumerate(rows)]
     return pd.DataFrame(lines, columns=list(COLUMNS)).astype(COLUMNS)
 
@@ -71,24 +71,30 @@ def _line(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _part(row: Row, name: str) -> Part:
-    part: Part = getattr(row.setting, name)
-    return Part(part.name, part.traits + row.setting.models) if name == "synth" else part
+def _labels(part: str, rows: Sequence[Row]) -> list[str]:
+    """The part's name in each row, followed by what tells rows of that name apart."""
+    parts: list[Part] = [getattr(row.setting, part) for row in rows]
+    telling = _telling(parts)
+    if part == "synth":
+        telling = [own + models for own, models in zip(telling, _telling(map(_weights, rows)), strict=True)]
+    return [f"{p.name}({', '.join(told)})" if told else p.name for p, told in zip(parts, telling, strict=True)]
 
 
-def _labels(parts: Sequence[Part]) -> list[str]:
-    """Each part's name, followed by those of its traits in which parts of that name differ."""
-    values: dict[tuple[str, str], set[str]] = defaultdict(set)
+def _weights(row: Row) -> Part:
+    s = row.setting
+    return Part(f"{s.selector.name}/{s.synth.name}/{s.labels.name}", s.models)
+
+
+def _telling(parts: Iterable[Part]) -> list[list[str]]:
+    """For each part those of its traits in which parts of its name differ, or which some of them lack."""
+    parts = list(parts)
+    seen: dict[str, list[dict[str, str]]] = defaultdict(list)
     for part in parts:
-        for key, value in part.traits:
-            values[part.name, key].add(value)
-    return [_label(part, [(k, v) for k, v in part.traits if len(values[part.name, k]) > 1]) for part in parts]
-
-
-def _label(part: Part, telling: Sequence[tuple[str, str]]) -> str:
-    if not telling:
-        return part.name
-    return f"{part.name}({', '.join(f'{key}={_plain(value)}' for key, value in telling)})"
+        seen[part.name].append(dict(part.traits))
+    return [
+        [f"{key}={_plain(value)}" for key, value in part.traits if {t.get(key) for t in seen[part.name]} != {value}]
+        for part in parts
+    ]
 
 
 def _plain(value: str) -> str:

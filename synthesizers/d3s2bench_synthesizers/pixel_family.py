@@ -19,7 +19,7 @@ class PixelFamily:
     Attributes:
         iterations: optimiser steps.
         batch_size: images per step.
-        learning_rate: its peak; it warms up over the first 200 steps and falls to 0 along a cosine.
+        learning_rate: its peak, reached after 200 steps and left for a fall to 0 over the last 40 % of them.
         channels: width of each resolution level; each level after the first halves the resolution.
         patch: side of the square of pixels that space-to-depth folds into one position.
         long_side: of the generated images, in pixels; the other side keeps the dataset's aspect. Both are rounded to

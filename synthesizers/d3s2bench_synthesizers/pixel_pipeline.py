@@ -50,11 +50,12 @@ class LayoutToImagePipeline(DiffusionPipeline):  # type: ignore[misc]
         Raises:
             ModelError: a label the model was not trained on.
         """
-        known = torch.where(masks == IGNORE, self.num_classes, masks)
-        if int(known.max()) > self.num_classes:
+        unknown = masks[(masks >= self.num_classes) & (masks != IGNORE)]
+        if len(unknown):
             raise ModelError(
-                f"label {int(known.max())} is unknown to a generator of {self.num_classes} classes: {TRAIN}"
+                f"label {int(unknown[0])} is unknown to a generator of {self.num_classes} classes: {TRAIN}"
             )
+        known = torch.where(masks == IGNORE, self.num_classes, masks)
         one_hot = F.one_hot(known, self.num_classes + 1).movedim(-1, 1)
         return F.pixel_unshuffle(one_hot.to(self.device, self.unet.dtype), self.patch)
 

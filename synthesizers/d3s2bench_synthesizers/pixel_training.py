@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from PIL import Image as Pillow
 from torch import Tensor
 from torch.nn import functional as F
 
-from d3s2bench import Context, Split, derive_seed, train_steps
+from d3s2bench import Context, DatasetError, Split, derive_seed, train_steps
 from d3s2bench_synthesizers.pixel_pipeline import LayoutToImagePipeline, build, save
 from d3s2bench_synthesizers.resize import resize_image, resize_mask
 
@@ -30,6 +29,8 @@ WARM_UP = 200
 
 def train(options: PixelFamily, pairs: Split, folder: Path, context: Context) -> None:
     """See :meth:`PixelFamily.train`."""
+    if not len(pairs):
+        raise DatasetError("there is nothing to train a generator on: the split holds no pairs")
     started = time.monotonic()
     size = working_size(pairs, options.long_side, options.unit)
     images, masks = load_pairs(pairs, size)
@@ -89,8 +90,8 @@ def training_step(
 
 
 def schedule(k: int, iterations: int) -> float:
-    """Share of the peak learning rate at step k: linear warm-up, then half a cosine to 0."""
-    return min(1.0, (k + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * k / iterations))
+    """Share of the peak learning rate at step k: linear warm-up, a plateau, linear to 0 over the last 40 %."""
+    return min(1.0, (k + 1) / WARM_UP, (iterations - k) / (0.4 * iterations))
 
 
 def draw(

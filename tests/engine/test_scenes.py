@@ -15,9 +15,9 @@ from d3s2bench.datasets.scenes import CLASSES, FINGERPRINT, PALETTE, SIZE, SPLIT
 from d3s2bench.errors import DatasetError
 
 GOLDEN_ITEMS = {
-    "train": "c5b9b30fb13519b169e2c4d351b3590c9a466dc6a7e838c4f05cc7b35bb28d15",
-    "val": "9ef415621f0e51bc92976219357cedae0d1a22c8adc904d54e7de3751d0e4ef5",
-    "test": "dad2e7ce5bae05b62e85e9e761d731ab4fbad1af397702678448f51f74995c35",
+    "train": "da13a23c88290beff1fc1c5281b184d03e2d60bb5982eea0fc48b75c96b78c63",
+    "val": "28f1f708d152d280943588ea7b8cb1dc2a8eab3066e38028cd301a355d50f07a",
+    "test": "6321c73d47bb60e91d1d7a6e5570b90ea4cecc28abd1dc2a4e3fb16a75188b42",
 }
 
 
@@ -31,8 +31,8 @@ def digest(arrays: Iterable[np.ndarray]) -> str:
 
 @pytest.fixture(scope="module")
 def masks() -> np.ndarray:
-    """The first 600 train masks."""
-    return np.stack([render_scene("train", i)[1] for i in range(600)])
+    """The first 1,000 train masks."""
+    return np.stack([render_scene("train", i)[1] for i in range(1000)])
 
 
 @pytest.fixture

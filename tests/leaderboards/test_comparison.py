@@ -108,6 +108,11 @@ def test_options_that_differ_stand_behind_the_name_and_pick_the_control() -> Non
     assert row(table, "balanced(gamma=0.5)", "guided").vs_selector == 9.0
 
 
+def test_an_option_that_older_records_lack_tells_rows_apart() -> None:
+    table = comparison([record("balanced"), record("balanced", options={"gamma": 2})])
+    assert sorted(table.selector) == ["balanced", "balanced(gamma=2)"]
+
+
 def test_other_weights_make_another_row() -> None:
     table = comparison([record("dfss", miou=m, teacher=t) for t, m in (("one", 10.0), ("two", 20.0))])
     assert len(table) == 2 and table.n.tolist() == [1, 1]

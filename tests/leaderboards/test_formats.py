@@ -33,7 +33,7 @@ def test_markdown_lines_up() -> None:
     assert len(table) == 2 + 3
     assert len({len(line) for line in table}) == 1
     assert [cell.strip() for cell in table[2].strip("|").split("|")] == [
-        *("scenes", "1 %", "unet", "balanced", "guided", "hard", "2", "20", "1.23 MB", "24.99 ± 0.31"),
+        *("scenes", "1 %", "unet", "balanced", "guided", "hard", "2", "20", "1.235 MB", "24.99 ± 0.31"),
         *("+9.49", "", "", "48.1", record()["spec"]["protocol_hash"][:8]),
     ]
     full = [cell.strip() for cell in table[4].strip("|").split("|")]

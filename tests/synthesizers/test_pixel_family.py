@@ -18,7 +18,7 @@ from d3s2bench_synthesizers.pixel_training import draw, schedule, working_size
 from PIL import Image
 from synthesis_fakes import Squares, context, small_generator
 
-from d3s2bench import ConfigError, ModelError, train_steps
+from d3s2bench import ConfigError, DatasetError, ModelError, train_steps
 
 TINY = PixelFamily(iterations=6, batch_size=2, channels=(16, 16), long_side=24, ema=0.5, precision="fp32")
 
@@ -97,7 +97,7 @@ def test_training_learns(tmp_path: Path) -> None:
     )
     options.train(Squares(), tmp_path / "generator", context(workdir=tmp_path))
     curve = json.loads((tmp_path / "generator" / "generator.json").read_text())["training"]["loss"]
-    assert np.mean(curve[-10:]) < 0.75 * np.mean(curve[:5])
+    assert np.mean(curve[-10:]) < 0.85 * np.mean(curve[:5])
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,13 @@ def test_batches_flip_image_and_mask_together_and_depend_on_the_seed_alone() -> 
 
 def test_the_learning_rate_warms_up_and_falls_to_nothing() -> None:
     rates = [schedule(k, 1000) for k in range(1000)]
-    assert rates[0] == pytest.approx(1 / 200) and max(rates) == pytest.approx(0.905, abs=0.01)
-    assert rates[-1] < 1e-4 and rates[199:] == sorted(rates[199:], reverse=True)
+    assert rates[0] == pytest.approx(1 / 200) and rates[199] == rates[600] == max(rates) == 1
+    assert rates[800] == pytest.approx(0.5) and rates[-1] == pytest.approx(1 / 400)
+
+
+def test_a_split_without_pairs_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no pairs"):
+        TINY.train(Squares(count=0), tmp_path, context(workdir=tmp_path))
 
 
 def test_ignored_pixels_are_a_class_of_their_own_and_unknown_labels_an_error() -> None:
