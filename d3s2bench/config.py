@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from d3s2bench.errors import ConfigError, unknown_name
 
 PRESETS = Path(__file__).parent / "presets"
+AXES = ("dataset", "selector", "synth", "evaluator", "arch", "rate", "seed")
 OPTION_KINDS = ("dataset", "selector", "synth", "evaluator", "generator")
 CHOICES = {"controls": ("default", "all", "none"), "wandb": ("auto", "online", "offline", "disabled")}
 
@@ -68,7 +70,8 @@ def make_config(
     merged = OmegaConf.structured(RunConfig)
     for layer in layers + asked:
         merged = _merged(merged, layer)
-    config = OmegaConf.to_object(merged)
+    with _in_one_line():
+        config = OmegaConf.to_object(merged)
     assert isinstance(config, RunConfig)
     _check(config)
     return config
@@ -76,29 +79,37 @@ def make_config(
 
 def _merged(config: Any, layer: Mapping[str, Any]) -> Any:
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
     known = {f.name for f in fields(RunConfig)}
     for key in layer:
         if key not in known:
             raise unknown_name("configuration key", str(key), known)
-    for kind in layer.get("options", {}):
+    for kind in layer.get("options") or {}:
         if kind not in OPTION_KINDS:
             raise unknown_name("kind of options", str(kind), OPTION_KINDS)
-    try:
+    with _in_one_line():
         return OmegaConf.merge(config, _axes_as_lists(layer))
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
     except OmegaConfBaseException as error:
         raise ConfigError(f"configuration: {str(error).splitlines()[0]} (key '{error.full_key}')") from error
 
 
 def _axes_as_lists(layer: Mapping[str, Any]) -> dict[str, Any]:
     """A single value on an axis means a list of one."""
-    axes = ("dataset", "selector", "synth", "evaluator", "arch", "rate", "seed")
-    return {k: [v] if k in axes and not isinstance(v, list | tuple) else v for k, v in layer.items()}
+    return {k: [v] if k in AXES and not isinstance(v, list | tuple) else v for k, v in layer.items()}
 
 
 def _assigned(assignments: Iterable[str]) -> dict[str, Any]:
+    import yaml
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     placed = []
     for text in assignments:
@@ -107,15 +118,18 @@ def _assigned(assignments: Iterable[str]) -> dict[str, Any]:
             raise ConfigError(f"'{text}' assigns nothing: write KEY=VALUE, as in synth.guided.scale=2")
         is_option = key.partition(".")[0] in OPTION_KINDS and key.count(".") >= 2
         placed.append(f"options.{text}" if is_option else text)
-    found = OmegaConf.to_container(OmegaConf.from_dotlist(placed))
+    try:
+        found = OmegaConf.to_container(OmegaConf.from_dotlist(placed))
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"cannot read {' '.join(placed)}: {' '.join(str(error).split())}") from error
     assert isinstance(found, dict)
     return {str(k): v for k, v in found.items()}
 
 
 def _preset(name: str) -> dict[str, Any]:
     known = {file.stem: file for file in PRESETS.glob("*.yaml")}
-    if name not in known:
-        raise unknown_name("preset", name, known)
+    if str(name) not in known:
+        raise unknown_name("preset", str(name), known)
     return _file(known[name])
 
 
@@ -126,8 +140,8 @@ def _file(file: Path) -> dict[str, Any]:
     try:
         found = OmegaConf.to_container(OmegaConf.load(file))
     except OSError as error:
-        raise ConfigError(f"cannot read configuration {file}: {error.strerror}") from error
-    except yaml.YAMLError as error:
+        raise ConfigError(f"cannot read configuration {file}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is no valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(found, dict):
         raise ConfigError(f"{file} must hold a mapping of configuration keys")
@@ -138,9 +152,11 @@ def _check(config: RunConfig) -> None:
     for key, allowed in CHOICES.items():
         if getattr(config, key) not in allowed:
             raise unknown_name(key, getattr(config, key), allowed)
-    for axis in ("dataset", "selector", "synth", "evaluator", "arch", "rate", "seed"):
+    for axis in AXES:
         if not getattr(config, axis):
             raise ConfigError(f"'{axis}' is an empty list: give at least one value")
+        if any(isinstance(value, dict | list) for value in getattr(config, axis)):
+            raise ConfigError(f"'{axis}' must list plain values: an option is set as synth.guided.scale=2")
     if min(config.seed) < 0 or config.threads < 1 or (config.workers is not None and config.workers < 1):
         raise ConfigError("seed must be at least 0, threads and workers at least 1")
     if config.size is not None and (len(config.size) != 2 or min(config.size) < 16):

@@ -6,13 +6,14 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import UnidentifiedImageError
 
 from d3s2bench.errors import DatasetError, StoreError
 from d3s2bench.values import IGNORE, Image, Mask
@@ -60,8 +61,11 @@ def read_json(file: Path) -> Any:
 
 
 def read_image(file: Path) -> Image:
-    """``(H, W, 3) uint8``. Raises DatasetError for a file that cannot be decoded."""
-    return np.asarray(_decode(file).convert("RGB"))
+    """``(H, W, 3) uint8``; of 16-bit grey the high byte. Raises DatasetError for a file that cannot be decoded."""
+    picture = _decode(file)
+    if picture.mode.startswith("I"):  # pillow would clip it to white
+        picture = Pillow.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    return np.asarray(picture.convert("RGB"))
 
 
 def read_mask(file: Path, num_classes: int, ignore: int = IGNORE) -> Mask:
@@ -84,22 +88,25 @@ def read_mask(file: Path, num_classes: int, ignore: int = IGNORE) -> Mask:
 
 
 def _decode(file: Path) -> Pillow.Image:
-    try:
-        picture = Pillow.open(file)
+    with _named(file), Pillow.open(file) as picture:
         picture.load()
-    except FileNotFoundError as error:
-        raise DatasetError(f"{file} does not exist") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
-        raise DatasetError(f"{file} is corrupt or no image ({error}): replace or remove it") from error
-    return picture
+        return picture.copy()
 
 
 def image_size(file: Path) -> tuple[int, int]:
     """Width and height from the header alone."""
+    with _named(file), Pillow.open(file) as picture:
+        return picture.size
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Whatever pillow raises for a bad file, as one error that names it."""
     try:
-        with Pillow.open(file) as picture:
-            return picture.size
-    except (UnidentifiedImageError, OSError) as error:
+        yield
+    except FileNotFoundError as error:
+        raise DatasetError(f"{file} does not exist") from error
+    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
         raise DatasetError(f"{file} is corrupt or no image ({error}): replace or remove it") from error
 
 

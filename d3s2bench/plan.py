@@ -335,7 +335,7 @@ class Planner:
         else:
             numeric = {"threads": self.config.threads, "device": self.config.device}
             identity |= {"generator": self._component("generator", family)[1], **numeric}
-        return Node(kind, identity, {"dataset": name, **identity, "threads": self.config.threads})
+        return Node(kind, identity, {**identity, "dataset": name})
 
     # --- parts -------------------------------------------------------------------------------------------------------
 

@@ -157,8 +157,8 @@ def _load(point: EntryPoint) -> Iterator[Registered]:
     local = point.dist is not None and point.dist.read_text("direct_url.json") is not None
     try:
         components = _components(point)
-    except Exception as error:  # isolation: a plugin may raise anything
-        reason = str(error).splitlines()[0] if str(error) else "no message"
+    except (Exception, SystemExit) as error:  # isolation: a plugin may raise anything
+        reason = " ".join(str(error).split()) or "no message"
         broken = Component("?", point.name, point.value, "")
         yield Registered(broken, package, version, f"broken: {type(error).__name__}: {reason}")
         return

@@ -56,7 +56,7 @@ class Display:
 
     def ended(self, node: Node, problem: str | None) -> None:
         self.finished += 1
-        text = f"failed: {problem}" if problem else "done"
+        text = problem or "done"
         if self.bars:
             if node.key in self.tasks:
                 self.bars.remove_task(self.tasks.pop(node.key))

@@ -116,8 +116,8 @@ def read_record(file: Path) -> dict[str, Any]:
     validate(record, str(file))
     if record["confusion"]:
         counts = file.parent / record["confusion"]["path"]
-        if counts.parent != file.parent or not counts.exists() or file_sha256(counts) != record["confusion"]["sha256"]:
-            raise StoreError(f"{counts} is missing or not what {file.name} was scored from: restore it or run again")
+        if counts.parent != file.parent or not counts.is_file() or file_sha256(counts) != record["confusion"]["sha256"]:
+            raise StoreError(f"{counts} is missing or not what {file.name} was scored from: delete {file} and run again")
     return record
 
 

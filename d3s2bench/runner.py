@@ -35,12 +35,15 @@ class Workers:
         self.idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         self.all: list[Worker] = []
         self.lock = threading.Lock()
+        self.stopped = False
 
     def run(self, node: Node, progress: Callable[[int, int, str], None]) -> None:
         """Tries a node again once when its worker was killed: what it had done is kept in the store."""
         try:
             self._run_once(node, progress)
         except WorkerDied:
+            if self.stopped:
+                raise
             self._run_once(node, progress)
 
     def _run_once(self, node: Node, progress: Callable[[int, int, str], None]) -> None:
@@ -59,13 +62,18 @@ class Workers:
             return self.idle.get_nowait()
         except queue.Empty:
             with self.lock:
+                if self.stopped:
+                    raise WorkerDied("the run was stopped") from None
                 log = self.workspace.out / "logs" / f"worker-{os.getpid()}-{len(self.all)}.log"
                 self.all.append(Worker(self.workspace, self.threads, log))
                 return self.all[-1]
 
     def stop(self) -> None:
-        for worker in self.all:
-            worker.stop()
+        """Ends all workers for good: whoever waits for one gets WorkerDied."""
+        with self.lock:
+            self.stopped = True
+            for worker in self.all:
+                worker.stop()
 
 
 def execute(
@@ -113,11 +121,11 @@ class _Loop:
     def _start_ready(self) -> None:
         lost = self.outcome.failed | self.outcome.skipped
         unfinished = set(self.waiting) | {node.key for node in self.running.values()}
-        for node in list(self.waiting.values()):
+        for node in list(self.waiting.values()):  # in the plan's order: what a node needs comes before it
             if reason := next((lost[key] for key in node.needs if key in lost), None):
                 self._skip(self.waiting.pop(node.key), reason)
-                return self._start_ready()
-            if len(self.running) < self.pool.count and not unfinished.intersection(node.needs):
+                lost[node.key] = reason
+            elif len(self.running) < self.pool.count and not unfinished.intersection(node.needs):
                 self.display.began(self.waiting.pop(node.key))
                 self.running[self.callers.submit(self._call, node)] = node
 
@@ -128,7 +136,7 @@ class _Loop:
         error = future.exception()
         if error is not None and not isinstance(error, D3S2Error):
             raise error
-        self.display.ended(node, str(error) if error else None)
+        self.display.ended(node, f"failed: {error}" if error else None)
         if error:
             self.outcome.failed[node.key] = f"{label(node)}: {error}"
             self._write_failure(node, "failed", str(error))
@@ -137,7 +145,7 @@ class _Loop:
 
     def _skip(self, node: Node, reason: str) -> None:
         self.outcome.skipped[node.key] = reason
-        self.display.ended(node, f"skipped, since {reason}")
+        self.display.ended(node, f"skipped, since this failed: {reason}")
         self._write_failure(node, "skipped", reason)
 
     def _write_failure(self, node: Node, status: str, reason: str) -> None:

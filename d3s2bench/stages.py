@@ -194,6 +194,7 @@ def _distil(job: Job, work: Path) -> Json:
     if synthesizer.generative:
         _add_nearest(rows, pairs, job.dataset)
     about = _about_set(job, chosen, pairs, seed)
+    about["nearest_train"] = _nearest_summary(rows)
     write_json(work / MANIFEST, manifest(rows, about))
     teacher = context.teacher if context.load_teacher else None
     write_preview(work / "preview.png", pairs, [row["sources"][0] for row in rows], job.dataset, teacher)
@@ -205,6 +206,12 @@ def _add_nearest(rows: list[dict[str, Any]], pairs: DistilledSet, dataset: Datas
     images = [pairs.image(i) for i in range(len(pairs))]
     for row, nearest in zip(rows, nearest_train_images(images, dataset.split("train")), strict=True):
         row["nearest_train"] = nearest
+
+
+def _nearest_summary(rows: list[dict[str, Any]]) -> dict[str, float] | None:
+    """How near the made images come to the train images at all; None where none was made."""
+    distances = [row["nearest_train"]["rmse"] for row in rows if "nearest_train" in row]
+    return {"rmse_min": min(distances), "rmse_mean": float(np.mean(distances))} if distances else None
 
 
 def _about_set(job: Job, chosen: Json, pairs: DistilledSet, seed: int | None) -> dict[str, Any]:
@@ -281,7 +288,7 @@ def _pairs(run: Json, dataset: Dataset) -> tuple[Split, dict[str, Any]]:
 
 def _provenance(run: Json, about: Json, train_seed: int) -> dict[str, Any]:
     seeds = about.get("seeds", {"select": None, "synthesise": None}) | {"train": train_seed}
-    kept = {key: about.get(key) for key in ("teacher", "generator", "distilled", "selection")}
+    kept = {key: about.get(key) for key in ("teacher", "generator", "distilled", "selection", "nearest_train")}
     kept["teacher"] = kept["teacher"] or _model_provenance(run, "teacher")
     return {**kept, "seeds": seeds, "command": run["command"], "commit": run["commit"]}
 

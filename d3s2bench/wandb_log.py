@@ -23,11 +23,12 @@ class WandbLog:
         self.mode = _mode(config.wandb)
         self.problem: str | None = None
 
-    def record(self, record: Json) -> None:
+    def record(self, record: Json, dataset: str) -> None:
+        """Logs a record of the dataset that the workspace opens under that name."""
         if self.mode is None or self.problem:
             return
         try:
-            self._log(record)
+            self._log(record, dataset)
         except Exception as error:  # whatever W&B or the network raises, the local record stands
             self.problem = " ".join(f"{type(error).__name__}: {error}".split())
 
@@ -38,7 +39,7 @@ class WandbLog:
         elif self.mode is None:
             print("W&B: not logged; set WANDB_API_KEY or WANDB_MODE, or give --wandb offline", file=sys.stderr)
 
-    def _log(self, record: Json) -> None:
+    def _log(self, record: Json, dataset: str) -> None:
         import wandb
 
         spec = record["spec"]
@@ -58,14 +59,14 @@ class WandbLog:
         try:
             run.log(_scalars(record))
             run.log({"per_class_iou": _class_table(wandb, record)})
-            self._log_set(wandb, run, record)
+            self._log_set(wandb, run, record, dataset)
         finally:
             run.finish()
 
-    def _log_set(self, wandb: Any, run: Any, record: Json) -> None:
+    def _log_set(self, wandb: Any, run: Any, record: Json, dataset: str) -> None:
         """The distilled set as an artifact and its preview as an image, unless the dataset may not be passed on."""
         key = record["provenance"]["distilled"]
-        if key is None or not self.workspace.dataset(record["spec"]["dataset"]["name"]).redistributable:
+        if key is None or not self.workspace.dataset(dataset).redistributable:
             return
         folder = self.workspace.store.path("distilled", key)
         if not (folder / "images").is_dir():

@@ -51,13 +51,15 @@ class Worker:
         self._send({"stage": node.stage, "identity": node.identity, "run": node.run})
         assert self.process.stdout
         for line in self.process.stdout:
+            if not line.endswith("\n"):
+                break  # torn: it died while it wrote
             answer = json.loads(line)
             if "progress" in answer:
                 progress(*answer["progress"])
             elif answer["error"] is None:
                 return
             else:
-                raise StageError(answer["error"]) from RuntimeError(answer["traceback"])
+                raise StageError(answer["error"])
         code = self.process.wait()
         raise WorkerDied(f"its worker process ended (exit status {code}; out of memory?): see {self.log}")
 
@@ -103,20 +105,19 @@ def _attempt(node: Node, workspace: Workspace, progress: Callable[[int, int, str
     try:
         run_stage(node, workspace, progress)
     except Exception as error:  # recorded as the reason of the cell; the worker goes on
-        return {"error": explain(error), "traceback": traceback.format_exc()}
+        traceback.print_exc()  # its stderr is the log
+        return {"error": explain(error, "traceback in the folder logs")}
     return {"error": None}
 
 
-def explain(error: BaseException) -> str:
-    """One line that says what went wrong and what to do."""
-    if isinstance(error, D3S2Error):
-        return str(error)
+def explain(error: BaseException, more: str = "--debug shows the traceback") -> str:
+    """One line that says what went wrong and what to do; ``more`` says where to look after a bug."""
     if isinstance(error, OSError):
-        return str(explain_os(error))
+        error = explain_os(error)
     if isinstance(error, MemoryError):
         return "out of memory: use fewer --workers or a smaller batch"
-    text = " ".join(str(error).split()) or "no message"
-    return f"{type(error).__name__}: {text} (see --debug)"
+    text = " ".join(str(error).splitlines()) or "no message"
+    return text if isinstance(error, D3S2Error) else f"{type(error).__name__}: {text} ({more})"
 
 
 def explain_os(error: OSError) -> StoreError:

@@ -51,18 +51,17 @@ class ToyDataset:
     fingerprint: str = "ab" * 32
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def rectangles() -> type[Rectangles]:
     return Rectangles
 
 
-@pytest.fixture
-def context(tmp_path: Path) -> Callable[..., Context]:
-    """Makes a context with a work folder of its own: ``context("name", seed=3)``."""
+@pytest.fixture(scope="session")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Context]:
+    """Makes a context with a fresh work folder, or the one given: ``context(seed=3)``."""
 
-    def make(name: str = "work", **entries: Any) -> Context:
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
+    def make(folder: Path | None = None, **entries: Any) -> Context:
+        folder = folder or tmp_path_factory.mktemp("work")
         return Context(**({"dataset": ToyDataset(), "workdir": folder} | entries))
 
     return make

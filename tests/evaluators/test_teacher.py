@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,25 +11,34 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from d3s2bench_evaluators.teacher import Moments, TorchTeacher, load_teacher
+from d3s2bench_evaluators.torch_evaluator import Torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from d3s2bench import IGNORE, Context, ModelError
-from d3s2bench_evaluators.teacher import Moments, TorchTeacher, load_teacher
-from d3s2bench_evaluators.torch_evaluator import Torch
 
 MakeContext = Callable[..., Context]
 SIZE = (48, 32)
 COUNT = 5
 
 
-@pytest.fixture(params=Torch().architectures())
-def folder(request: pytest.FixtureRequest, tmp_path: Path, rectangles: Any, context: MakeContext) -> Path:
+@pytest.fixture(scope="module", params=Torch().architectures())
+def trained(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, rectangles: Any, context: MakeContext
+) -> Path:
     """A teacher trained for a few steps, of each architecture."""
+    folder = tmp_path_factory.mktemp(request.param)
     protocol = Torch().protocol(request.param, SIZE) | {"iterations": 8}
     student = Torch().train(rectangles(COUNT, classes=3), request.param, protocol, context())
-    Torch().save_teacher(student, rectangles(COUNT, classes=3), tmp_path / "teacher", context())
-    return tmp_path / "teacher"
+    Torch().save_teacher(student, rectangles(COUNT, classes=3), folder, context())
+    return folder
+
+
+@pytest.fixture
+def folder(trained: Path, tmp_path: Path) -> Path:
+    """A copy to break."""
+    return Path(shutil.copytree(trained, tmp_path / "teacher"))
 
 
 def images(rectangles: Any, count: int = COUNT) -> Tensor:
