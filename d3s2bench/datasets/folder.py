@@ -82,9 +82,17 @@ class Folder:
     @property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
         rows = self._description.get("palette") or [_colour(i) for i in range(len(self.classes))]
-        if len(rows) != len(self.classes):
-            raise DatasetError(f"{self.root / 'classes.json'}: {len(rows)} palette rows, {len(self.classes)} classes")
-        return tuple((int(r), int(g), int(b)) for r, g, b in rows)
+        if not _is_palette(rows, len(self.classes)):
+            wanted = f"a list of {len(self.classes)} colours [r, g, b], one per class, each 0 to 255"
+            raise DatasetError(f"{self.root / 'classes.json'}: palette must be {wanted}")
+        return tuple((r, g, b) for r, g, b in rows)
+
+    @property
+    def ignore_index(self) -> int:
+        value = self._description.get("ignore_index", IGNORE)
+        if not isinstance(value, int):
+            raise DatasetError(f"{self.root / 'classes.json'}: ignore_index is {value!r}: it must be a whole number")
+        return value
 
     @property
     def redistributable(self) -> bool:
@@ -110,11 +118,19 @@ class Folder:
         if name not in self.splits:
             raise DatasetError(f"{self.root} has no split '{name}': its splits are {', '.join(self.splits) or 'none'}")
         pairs = _pairs(self.root / "images" / name, self.root / "annotations" / name)
-        return FolderSplit(pairs, len(self.classes), int(self._description.get("ignore_index", IGNORE)))
+        return FolderSplit(pairs, len(self.classes), self.ignore_index)
 
 
 def _is_class_list(value: Any) -> bool:
     return isinstance(value, list) and 1 <= len(value) <= IGNORE and all(isinstance(name, str) for name in value)
+
+
+def _is_palette(rows: Any, count: int) -> bool:
+    return isinstance(rows, list) and len(rows) == count and all(_is_colour(row) for row in rows)
+
+
+def _is_colour(row: Any) -> bool:
+    return isinstance(row, list | tuple) and len(row) == 3 and all(isinstance(c, int) and 0 <= c <= 255 for c in row)
 
 
 def _pairs(images: Path, annotations: Path) -> tuple[tuple[Path, Path], ...]:

@@ -57,6 +57,14 @@ CLOTHES: tuple[Colour, ...] = (
     (170, 40, 40), (40, 70, 140), (60, 60, 66), (200, 200, 196), (50, 110, 70), (200, 160, 60), (110, 70, 120),
     (36, 36, 44),
 )  # fmt: skip
+VIVID: tuple[Colour, ...] = (
+    (220, 40, 40),
+    (40, 90, 220),
+    (240, 200, 40),
+    (60, 190, 80),
+    (240, 240, 236),
+    (230, 110, 30),
+)
 PAINT: tuple[Colour, ...] = (
     (196, 198, 200), (60, 62, 68), (150, 30, 34), (40, 70, 130), (225, 225, 222), (120, 124, 128), (190, 150, 50),
     (40, 90, 70),
@@ -67,13 +75,13 @@ PLASTER: tuple[Colour, ...] = (
 ROOF: tuple[Colour, ...] = ((150, 70, 50), (90, 80, 78), (110, 60, 50), (70, 76, 90))
 ASPHALT: tuple[Colour, ...] = ((84, 84, 90), (104, 104, 108), (66, 66, 74), (92, 90, 92))
 PAVING: tuple[Colour, ...] = ((166, 160, 150), (152, 142, 132), (176, 146, 118), (158, 116, 98))
-METAL: tuple[Colour, ...] = ((70, 74, 76), (120, 122, 124), (90, 70, 54), (40, 46, 44))
+METAL: tuple[Colour, ...] = ((46, 48, 52), (60, 62, 62), (56, 46, 40), (34, 42, 38))
 SEASONS: dict[str, tuple[Colour, tuple[Colour, ...]]] = {
     "summer": ((88, 124, 56), ((54, 92, 42), (70, 110, 48), (40, 74, 44))),
     "dry": ((160, 142, 86), ((84, 96, 50), (96, 104, 60), (60, 80, 46))),
     "autumn": ((124, 122, 66), ((168, 100, 40), (150, 74, 36), (60, 80, 44), (180, 140, 50))),
     "spring": ((104, 146, 62), ((110, 140, 60), (206, 160, 170), (80, 124, 56))),
-    "winter": ((206, 210, 216), ((90, 80, 72), (120, 116, 112), (44, 64, 52))),
+    "winter": ((186, 196, 190), ((90, 80, 72), (120, 116, 112), (44, 64, 52))),
 }
 
 
@@ -158,7 +166,7 @@ def tower(s: Scene, x: int, y: int) -> None:
     s.canvas.paint(area, BUILDING, facade(s, area, max(2, floor), max(2, column), x, y), s.far(y))
     if s.dice.chance(600):
         shop = box(x - wide // 2, y - s.px(26, y), x - wide // 2 + wide, y)
-        s.canvas.paint(shop, None, s.canvas.textured(shop, s.dice.near(s.dice.pick(CLOTHES), 20), 80, "patch"))
+        s.canvas.paint(shop, None, s.canvas.textured(shop, s.dice.near(s.dice.pick(PLASTER), 20), 80, "patch"))
 
 
 def house(s: Scene, x: int, y: int) -> None:
@@ -172,7 +180,7 @@ def house(s: Scene, x: int, y: int) -> None:
     colour = SEASONS["winter"][0] if s.season == "winter" else s.dice.near(s.dice.pick(ROOF), 20)
     s.canvas.paint(tiles, BUILDING, s.canvas.textured(tiles, colour, 60, "ripple"), s.far(y))
     door = box(x, y - s.px(20, y), x + s.px(9, y), y)
-    s.canvas.paint(door, None, s.dice.near(s.dice.pick(CLOTHES), 10))
+    s.canvas.paint(door, None, s.dice.near(s.dice.pick(ROOF), 10))
 
 
 def tree(s: Scene, x: int, y: int) -> None:
@@ -276,9 +284,9 @@ def car_on_lane(s: Scene, x: int, y: int) -> None:
 
 def person(s: Scene, x: int, y: int) -> None:
     """Someone standing or walking."""
-    tall, far = max(4, s.px(s.dice.between(13, 19), y)), s.far(y)
+    tall, far = max(4, s.px(s.dice.between(16, 20), y)), s.far(y)
     half, stride = max(1, tall // 7), s.dice.below(1 + tall // 7)
-    coat, legs = s.dice.near(s.dice.pick(CLOTHES), 20), s.dice.near(s.dice.pick(CLOTHES), 20)
+    coat, legs = s.dice.near(s.dice.pick(VIVID), 16), s.dice.near(s.dice.pick(CLOTHES), 20)
     s.shadow(x, y, tall // 2)
     for foot, hip in ((x - half - stride, x - half), (x + half - 1 + stride, x)):
         leg = polygon((hip, y - tall // 2), (hip + half - 1, y - tall // 2), (foot + half - 1, y - 1), (foot, y - 1))
@@ -291,8 +299,8 @@ def person(s: Scene, x: int, y: int) -> None:
 
 def bicycle(s: Scene, x: int, y: int) -> None:
     """A bicycle from the side, half of the time with a rider."""
-    r, colour = max(2, s.px(5, y)), s.dice.near(s.dice.pick(CLOTHES), 20)
-    far, reach = s.far(y), max(3, s.px(8, y))
+    r, colour = max(2, s.px(6, y)), s.dice.near(s.dice.pick(VIVID), 16)
+    far, reach = s.far(y), max(3, s.px(9, y))
     if s.dice.chance(450):
         person(s, x, y - r // 2)
     hub, saddle = y - r - 1, y - r * 5 // 2 - 1
@@ -309,7 +317,7 @@ def bicycle(s: Scene, x: int, y: int) -> None:
 
 def _post(s: Scene, x: int, y: int, tall: int) -> int:
     """A pole ``tall`` decimetres high; gives the row of its top."""
-    thick, top = max(1, s.px(3, y)), y - s.px(tall, y)
+    thick, top = max(1, s.px(4, y)), y - s.px(tall, y)
     post = box(x, top, x + thick, y)
     s.canvas.paint(post, POLE, s.canvas.textured(post, s.dice.near(s.dice.pick(METAL), 14), 40), s.far(y))
     return top
@@ -324,7 +332,7 @@ def lamp_post(s: Scene, x: int, y: int) -> None:
 
 def sign(s: Scene, x: int, y: int) -> None:
     """A traffic sign on a pole: round, triangular, square or an octagon of a kind."""
-    top, r = _post(s, x, y, s.dice.between(24, 34)), max(2, s.px(6, y))
+    top, r = _post(s, x, y, s.dice.between(24, 34)), max(2, s.px(7, y))
     rim, inner = s.dice.pick((((190, 36, 40), (232, 230, 226)), ((40, 80, 170), (40, 80, 170)),
                               ((190, 36, 40), (190, 36, 40)),
                               ((226, 180, 40), (40, 40, 40)), ((40, 80, 170), (230, 232, 236))))  # fmt: skip
@@ -350,11 +358,11 @@ def panel(s: Scene, x: int, y: int) -> None:
 
 
 def traffic_light(s: Scene, x: int, y: int) -> None:
-    """A dark box with three lamps, one of them lit, on a pole."""
-    top, half = _post(s, x, y, s.dice.between(28, 36)), max(1, s.px(4, y))
-    s.canvas.paint(
-        box(x - half, top - half * 3, x + half + 1, top + half * 3), LIGHT, s.dice.near((34, 36, 34), 12), s.far(y)
-    )
+    """A dark box with a bright frame and three lamps, one of them lit, on a pole."""
+    top, half = _post(s, x, y, s.dice.between(28, 34)), max(1, s.px(5, y))
+    case, frame = s.dice.near((34, 36, 34), 10), s.dice.pick(((236, 190, 50), (226, 226, 220)))
+    s.canvas.paint(box(x - half - 1, top - half * 3 - 1, x + half + 2, top + half * 3 + 1), LIGHT, frame, s.far(y))
+    s.canvas.paint(box(x - half, top - half * 3, x + half + 1, top + half * 3), LIGHT, case, s.far(y))
     lit = s.dice.below(3)
     lamp = ((235, 60, 46), (246, 190, 60), (70, 220, 130))[lit]
     s.canvas.paint(ellipse(x, top + (lit - 1) * half * 2, half * 2 // 3, half * 2 // 3), None, lamp)
@@ -363,10 +371,10 @@ def traffic_light(s: Scene, x: int, y: int) -> None:
 def animal(s: Scene, x: int, y: int) -> None:
     """A cow, a horse, a sheep or a dog from the side."""
     long, high, coats = s.dice.pick((
-        (20, 14, ((120, 74, 46), (224, 220, 212), (50, 44, 42))),
-        (20, 17, ((104, 66, 42), (60, 46, 40), (200, 186, 160))),
-        (12, 9, ((222, 214, 198), (196, 186, 166))),
-        (9, 7, ((160, 110, 60), (60, 52, 48), (210, 190, 150))),
+        (23, 16, ((120, 74, 46), (224, 220, 212), (50, 44, 42))),
+        (23, 19, ((104, 66, 42), (60, 46, 40), (200, 186, 160))),
+        (15, 12, ((222, 214, 198), (196, 186, 166))),
+        (12, 9, ((160, 110, 60), (60, 52, 48), (210, 190, 150))),
     ))  # fmt: skip
     rx, tall, far = max(2, s.px(long, y) // 2), max(4, s.px(high, y)), s.far(y)
     coat, turn = s.dice.near(s.dice.pick(coats), 14), s.dice.pick((-1, 1))
@@ -375,7 +383,7 @@ def animal(s: Scene, x: int, y: int) -> None:
         s.canvas.paint(box(leg, y - tall // 2, leg + max(1, rx // 5), y), ANIMAL, tuple(c * 3 // 4 for c in coat), far)
     ry = max(1, tall // 4)
     body = ellipse(x, y - tall + ry + tall // 5, rx, ry)
-    patches = s.canvas.textured(body, coat, 150 if long == 20 and s.dice.chance(500) else 50, "leaf")
+    patches = s.canvas.textured(body, coat, 150 if long == 23 and s.dice.chance(500) else 50, "leaf")
     s.canvas.paint(body, ANIMAL, patches, far)
     head = max(1, tall // 7)
     hx = x + turn * (rx + head // 2)
@@ -393,8 +401,8 @@ def thing(s: Scene, x: int, y: int) -> None:
 
 def fence(s: Scene, y: int, x0: int, x1: int, drop: int) -> None:
     """A fence from (x0, y) to (x1, y + drop): pickets, rails, mesh or a hoarding; its gaps count as fence too."""
-    kind, high = s.dice.below(4), max(3, s.px(s.dice.between(9, 16), y))
-    colour = s.dice.near(s.dice.pick(((226, 224, 216), (120, 92, 64), (96, 100, 102), (60, 74, 62))), 16)
+    kind, high = s.dice.below(4), max(3, s.px(s.dice.between(11, 17), y))
+    colour = s.dice.near(s.dice.pick(((232, 230, 224), (112, 78, 48), (150, 96, 60), (50, 66, 52))), 16)
     low = y + drop
     area = polygon((x0, y - high), (x1, low - high), (x1, low), (x0, y))
     foot = y + drop * (area.x - x0) // max(1, x1 - x0)

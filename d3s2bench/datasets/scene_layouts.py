@@ -88,7 +88,7 @@ def mountains(s: Scene) -> None:
         )
         area = under(line, s.horizon + 1)
         rock = s.dice.near(
-            s.dice.pick(((110, 104, 100), (78, 92, 66), (124, 104, 80), (90, 100, 120), (60, 78, 56))), 18
+            s.dice.pick(((110, 104, 100), (78, 92, 66), (124, 104, 80), (90, 100, 120), (96, 88, 96))), 18
         )
         colours = s.canvas.textured(area, rock, 70, s.dice.pick(("leaf", "streak", "patch")))
         if s.dice.chance(350):
@@ -131,8 +131,7 @@ def ground(s: Scene, area: Region, label: int) -> None:
 
 
 def _road(s: Scene, area: Region) -> Ints:
-    winter = s.season == "winter" and s.dice.chance(300)
-    colour = s.dice.near((170, 170, 174) if winter else s.dice.pick(ASPHALT), 16)
+    colour = s.dice.near(s.dice.pick(ASPHALT), 14)
     return s.canvas.textured(area, s.canvas.textured(area, colour, 14, "pixel"), 30, s.dice.pick(("patch", "ripple")))
 
 
@@ -155,7 +154,7 @@ def _grass(s: Scene, area: Region) -> Ints:
 def _water(s: Scene, area: Region) -> Ints:
     """Ripples, and the sky in it."""
     colour = s.dice.near(
-        s.dice.pick(((66, 104, 130), (84, 110, 104), (110, 124, 134), (90, 92, 76), (50, 80, 110))), 16
+        s.dice.pick(((66, 104, 130), (84, 110, 104), (96, 124, 144), (70, 110, 136), (50, 80, 110))), 16
     )
     colours = s.canvas.textured(area, s.canvas.textured(area, colour, s.dice.between(30, 90), "ripple"), 16, "pixel")
     glint = (s.canvas.noise["ripple"] + (s.canvas.noise["pixel"] >> 2))[area.rows, area.cols] > s.dice.between(190, 300)
@@ -282,7 +281,7 @@ def _traffic(s: Scene, street: Street, count: int) -> None:
 
 def _kerbside(s: Scene, street: Street, walk: int) -> None:
     """What stands and walks on the sidewalks."""
-    for actor, odds in ((lamp_post, 500), (lamp_post, 300), (sign, 110), (traffic_light, 80), (tree, 300),
+    for actor, odds in ((lamp_post, 500), (lamp_post, 300), (sign, 170), (traffic_light, 80), (tree, 300),
                         (person, 450), (person, 300), (bicycle, 48), (thing, 150)):  # fmt: skip
         if s.dice.chance(odds):
             y, off = s.nearby(s.horizon + 8, HEIGHT - 2), s.dice.between(3, walk)
@@ -305,7 +304,7 @@ def city_front(s: Scene) -> None:
 
 def _road_life(s: Scene, top: int, kerb: int, bottom: int, cars: int) -> None:
     s.scatter(car, s.dice.below(cars + 1), kerb + 2, bottom)
-    for actor, odds in ((lamp_post, 400), (sign, 120), (traffic_light, 90), (tree, 350), (thing, 120), (bicycle, 48)):
+    for actor, odds in ((lamp_post, 400), (sign, 170), (traffic_light, 90), (tree, 350), (thing, 120), (bicycle, 48)):
         if s.dice.chance(odds):
             s.scatter(actor, s.dice.between(1, 2), top + 1, kerb)
 
@@ -324,7 +323,7 @@ def suburb(s: Scene) -> None:
         s.put(house, x, rows[0] + s.dice.between(5, max(6, rows[1] - rows[0])))
         x += s.dice.between(26, 48)
     s.scatter(tree, s.dice.between(1, 4), rows[0] + 3, rows[1])
-    if s.dice.chance(550):
+    if s.dice.chance(700):
         s.put(fence_run(s.dice.between(-30, 30), s.dice.between(50, 120)), 0, rows[1])
     _road_life(s, rows[1] - 1, rows[2], rows[-1] + 1, 2)
     _walkers(s, rows[1], rows[2])
@@ -343,7 +342,7 @@ def country_road(s: Scene) -> None:
     _traffic(s, street, s.dice.below(3))
     y = s.dice.between(s.horizon + 7, HEIGHT - 6)
     _fields(s, y, street.edge(s, street.right, y) + 3, WIDTH + 6)
-    for actor, odds in ((sign, 120), (panel, 60), (lamp_post, 250), (house, 250), (bicycle, 30)):
+    for actor, odds in ((sign, 170), (panel, 60), (lamp_post, 250), (house, 250), (bicycle, 30)):
         if s.dice.chance(odds):
             y = s.dice.between(s.horizon + 6, HEIGHT - 8)
             s.put(actor, street.edge(s, street.left - 6 if s.dice.chance(500) else street.right + 6, y), y)
@@ -361,7 +360,7 @@ def _fields(s: Scene, y: int, x0: int, x1: int) -> None:
     if s.dice.chance(400):
         s.put(fence_run(x0, x1, s.dice.between(-2, 5)), 0, y)
     if s.dice.chance(120):
-        s.scatter(animal, s.dice.between(1, 3), s.horizon + 10, HEIGHT - 4)
+        s.scatter(animal, s.dice.between(2, 4), s.horizon + 10, HEIGHT - 4)
 
 
 def motorway(s: Scene) -> None:
@@ -385,7 +384,7 @@ def waterfront(s: Scene) -> None:
     """A promenade at a river or the sea."""
     backdrop(s, skyline, mountains, woods)
     rows = strips(s, WATER, *s.dice.pick(((SIDEWALK,), (SIDEWALK, ROAD), (GRASS, SIDEWALK), (SIDEWALK, GRASS))))
-    if s.dice.chance(500):
+    if s.dice.chance(650):
         s.put(fence_run(-4, WIDTH + 4), 0, rows[1] + 1)
     if s.dice.chance(120):
         s.scatter(thing, 1, s.horizon + 4, rows[1] - 2)
@@ -448,12 +447,12 @@ def _sunshine(dice: Dice) -> Light:
     """The time of day and the weather: noon, evening, overcast, fog, dusk; and the camera's exposure."""
     sun, haze, dense = dice.pick((
         ((262, 258, 246), (206, 214, 222), 150), ((256, 256, 256), (200, 208, 216), 120),
-        ((290, 240, 190), (226, 190, 150), 150), ((216, 220, 226), (190, 192, 196), 200),
-        ((180, 186, 212), (124, 132, 156), 150), ((226, 228, 230), (204, 206, 208), 330),
+        ((276, 248, 220), (222, 200, 176), 150), ((226, 230, 236), (190, 192, 196), 180),
+        ((200, 206, 228), (140, 148, 168), 150), ((236, 238, 240), (204, 206, 208), 260),
     ))  # fmt: skip
-    gain = dice.between(225, 285)
+    gain = dice.between(236, 276)
     r, g, b = (c * gain >> 8 for c in sun)
-    return Light((r, g, b), haze, dice.between(dense // 3, dense), dice.between(-60, 90), dice.between(1, 6))
+    return Light((r, g, b), haze, dice.between(dense // 3, dense), dice.between(-40, 60), dice.between(1, 6))
 
 
 def _cast_shadows(s: Scene) -> None:
@@ -481,7 +480,7 @@ def _compose(s: Scene, layout: Layout) -> None:
 def render_scene(split: str, index: int, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Image ``(64, 96, 3) uint8`` and train ids ``(64, 96) uint8`` (255 = ignore) of one item, from integers alone."""
     dice = Dice("scenes", seed, split, index)
-    layout, season = dice.pick(LAYOUTS), dice.pick(tuple(SEASONS))
+    layout, season = dice.pick(LAYOUTS), dice.pick((*SEASONS, "summer", "spring", "summer"))
     scene = Scene(dice, Canvas(dice), dice.between(20, 32), dice.between(16, 26), season)
     _compose(scene, layout)
     return scene.canvas.develop(_sunshine(dice)), scene.canvas.annotated(dice.between(120, 200))
