@@ -105,7 +105,10 @@ def _start(config: RunConfig | None, given: dict[str, Any]) -> tuple[RunConfig, 
 
 def _scored(made: Plan, config: RunConfig, workspace: Workspace) -> Result:
     log = WandbLog(config, workspace)
-    logged = lambda node: log.record(_read(node, workspace), node.run["dataset"])  # noqa: E731
+
+    def logged(node: Node) -> None:
+        log.record(_read(node, workspace), node.run["dataset"])
+
     outcome = execute(made, workspace, config.threads, config.workers, logged)
     references = [import_reference(file, workspace.out) for file in made.references]
     records = [_read(made.nodes[key], workspace) for key in made.records]

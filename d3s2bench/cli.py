@@ -16,9 +16,10 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # importing rich would double the time of --help
     help="The benchmark suite for dataset distillation in semantic segmentation.",
 )
-train_app = typer.Typer(no_args_is_help=True, help="Train a teacher or a generator on a dataset.")
+train_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Train a teacher or a generator on a dataset.")
 app.add_typer(train_app, name="train")
 
 Axis = Annotated[list[str] | None, typer.Option()]
@@ -221,7 +222,7 @@ def _config(options: dict[str, Any]) -> RunConfig:
 
     given = {k: v for k, v in options.items() if k not in ("set_", "config", "debug", "dry_run", "seeds", "api")}
     given["data_root"] = _roots(options.get("data_root") or [], options.get("dataset") or [])
-    if options.get("seeds"):
+    if options.get("seeds") is not None:
         given["seed"] = list(range(options["seeds"]))
     return make_config(given, options.get("config"), options.get("set_") or [])
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from d3s2bench.errors import DatasetError
+from d3s2bench.errors import DatasetError, StageError
 from d3s2bench.files import file_sha256, image_size, mask_png, png, read_image, read_json, read_mask, write_bytes
 from d3s2bench.values import Image, Json, Mask, Sample
 
@@ -41,9 +41,16 @@ class DistilledSet:
     def _verify(self) -> None:
         if not (self.folder / MANIFEST).exists():
             return
-        for sample in read_json(self.folder / MANIFEST)["samples"]:
-            for part, expected in sample["sha256"].items():
-                file = self.folder / part / f"{sample['name']}.png"
+        try:
+            found = read_json(self.folder / MANIFEST)["samples"]
+            samples = {sample["name"]: dict(sample["sha256"]) for sample in found}
+        except (KeyError, TypeError, ValueError) as error:
+            raise DatasetError(f"{self.folder / MANIFEST} is no manifest: delete it, it is optional") from error
+        for name in sorted(samples.keys() ^ set(self.names)):
+            raise DatasetError(f"{self.folder} and its manifest differ in {name}.png: restore it, or delete {MANIFEST}")
+        for name, hashes in samples.items():
+            for part, expected in hashes.items():
+                file = self.folder / part / f"{name}.png"
                 if not file.exists() or file_sha256(file) != expected:
                     raise DatasetError(f"{file} is not the file of the manifest: restore it, or delete {MANIFEST}")
 
@@ -94,25 +101,31 @@ def write_samples(
 
     Returns a row per sample for the manifest: name, sources, provenance, sha256 of its files.
     """
-    rows = _finished(folder / JOURNAL)[:total]
+    rows = _finished(folder / JOURNAL)
     with (folder / JOURNAL).open("w", encoding="utf-8") as journal:
         journal.writelines(json.dumps(row) + "\n" for row in rows)
         journal.flush()
-        for number, sample in enumerate(samples_from(len(rows)) if len(rows) < total else (), start=len(rows)):
-            rows.append(_write_sample(folder, f"{number:06d}", sample, palette))
+        for sample in samples_from(len(rows)) if len(rows) < total else ():
+            if len(rows) == total:
+                _miscounted(folder, f"more than {total}", total)
+            rows.append(_write_sample(folder, f"{len(rows):06d}", sample, palette))
             journal.write(json.dumps(rows[-1]) + "\n")
             journal.flush()
             progress(len(rows), total, "images")
     if len(rows) != total:
-        raise DatasetError(
-            f"the synthesizer gave {len(rows)} samples, not {total}: it must give one for each selected image"
-        )
+        _miscounted(folder, str(len(rows)), total)
     return rows
+
+
+def _miscounted(folder: Path, given: str, total: int) -> NoReturn:
+    """Without the journal the next run starts again, and is told again."""
+    (folder / JOURNAL).unlink()
+    raise StageError(f"the synthesizer gave {given} samples, not {total}: it must give one for each selected image")
 
 
 def _write_sample(folder: Path, name: str, sample: Sample, palette: tuple[tuple[int, int, int], ...]) -> dict[str, Any]:
     if sample.image.shape[:2] != sample.mask.shape:
-        raise DatasetError(f"sample {name}: image {sample.image.shape[:2]} and mask {sample.mask.shape} differ in size")
+        raise StageError(f"sample {name}: image {sample.image.shape[:2]} and mask {sample.mask.shape} differ in size")
     files = {
         "images": folder / "images" / f"{name}.png",
         "annotations": folder / "annotations" / f"{name}.png",

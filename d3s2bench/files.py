@@ -90,7 +90,7 @@ def read_mask(file: Path, num_classes: int, ignore: int = IGNORE) -> Mask:
 def _decode(file: Path) -> Pillow.Image:
     with _named(file), Pillow.open(file) as picture:
         picture.load()
-        return picture.copy()
+        return picture
 
 
 def image_size(file: Path) -> tuple[int, int]:

@@ -6,6 +6,7 @@ makes its result; two cells that share a stage share its node, and a node whose 
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from d3s2bench.config import RunConfig
-from d3s2bench.errors import ConfigError, DatasetError, ModelError, unknown_name
+from d3s2bench.errors import BudgetError, ConfigError, DatasetError, ModelError, unknown_name
 from d3s2bench.files import digest, folder_sha256, read_json
 from d3s2bench.interfaces import Dataset
 from d3s2bench.plugins import options_of
@@ -28,6 +29,8 @@ from d3s2bench.workspace import Workspace
 FORMAT = 1
 """Raised when stages write something else for the same inputs: older artefacts are then not reused."""
 LONG_SIDE = 96
+SETTINGS = ("size", "threads", "device", "eval_split", "teacher", "generator", "teacher_arch", "generator_family")
+"""Keys of the configuration, axes and options apart, that change what a cell is."""
 STAGES = ("index", "teacher", "generator", "selection", "distilled", "record")
 
 
@@ -167,13 +170,15 @@ class Planner:
 
     def external(self, folder: Path, identity: str, images: int, described: Json) -> Plan:
         """The plan of scoring a set made elsewhere."""
-        for dataset, evaluator, arch, seed in product(
-            self.config.dataset, self.config.evaluator, self.config.arch, self.config.seed
-        ):
-            rate = images / self._train_size(dataset)
+        c = self.config
+        for dataset, evaluator, arch, seed in product(c.dataset, c.evaluator, c.arch, c.seed):
+            total = self._train_size(dataset)
+            if images > total:
+                raise BudgetError(f"{folder} holds {images} images, more than the {total} of {dataset}'s train split")
+            rate = images / total
             cell = Cell(dataset, described["selector"]["name"], described["synth"]["name"], evaluator, arch, rate, seed)
-            pairs = {"folder": str(folder), "id": identity}
-            self._add_record_of(cell, pairs, (), {"selector": described["selector"], "synth": described["synth"]})
+            method = {"selector": described["selector"], "synth": described["synth"]}
+            self._add_record_of(cell, {"folder": str(folder), "id": identity}, (), method)
         return self.plan
 
     def _add_record(self, cell: Cell) -> None:
@@ -221,7 +226,7 @@ class Planner:
                 "dataset": cell.dataset,
                 "spec": spec,
                 "preset": self.config.preset,
-                "command": command_of(cell, self.config),
+                "command": command_of(cell, self.config, pairs["folder"] if pairs and not needs else None),
                 "commit": commit(),
                 "pairs": pairs,
                 "index": str(self._path(index)),
@@ -380,7 +385,7 @@ class Planner:
         for key, value in self.config.protocol.items():
             if key not in protocol:
                 raise unknown_name("protocol key", key, protocol)
-            protocol[key] = value
+            protocol[key] = _like(protocol[key], value, key)
         if cell.converged:
             protocol["iterations"] = protocol["converged_iterations"]
         return protocol | {"threads": self.config.threads, "device": self.config.device}
@@ -400,18 +405,36 @@ class Planner:
                 self.workspace.registry.find(kind, name)
 
 
-def command_of(cell: Cell, config: RunConfig) -> str:
-    """The command line that repeats one cell."""
-    words = ["d3s2bench", "run", "--dataset", cell.dataset]
-    if not cell.full:
-        words += ["--selector", cell.selector, "--synth", cell.synth, "--rate", f"{cell.rate:g}"]
-    words += ["--evaluator", cell.evaluator, "--arch", cell.arch, "--seed", str(cell.seed)]
+def command_of(cell: Cell, config: RunConfig, folder: str | None = None) -> str:
+    """The command line that repeats one cell, ``folder`` if that was made elsewhere; --data-root and --out are the
+    reader's own. The references on the full train split come with every run."""
+    words = ["d3s2bench", "evaluate", folder] if folder else ["d3s2bench", "run"]
+    words += ["--dataset", cell.dataset, "--evaluator", cell.evaluator, "--arch", cell.arch, "--seed", str(cell.seed)]
+    if not folder:
+        selector, synth = ("random", "real") if cell.full else (cell.selector, cell.synth)
+        words += ["--selector", selector, "--synth", synth, "--rate", str(cell.rate)]
     words += ["--preset", config.preset] if config.preset else []
-    for section, components in config.options.items():
-        named = ((name, k, v) for name, options in components.items() for k, v in options.items())
-        words += [w for name, key, value in named for w in ("--set", f"{section}.{name}.{key}={value}")]
-    words += [w for key, value in config.protocol.items() for w in ("--set", f"protocol.{key}={value}")]
+    for key, value in _settings(config, cell).items():
+        words += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
     return shlex.join(words)
+
+
+def _settings(config: RunConfig, cell: Cell) -> dict[str, Any]:
+    """What ``--set`` must say: all that is not at its default and no axis."""
+    plain = {name: getattr(config, name) for name in SETTINGS if getattr(config, name) != getattr(RunConfig(), name)}
+    for section, components in config.options.items():
+        plain |= {f"{section}.{name}.{key}": v for name, options in components.items() for key, v in options.items()}
+    plain |= {f"protocol.{key}": value for key, value in config.protocol.items()}
+    return plain | ({f"evaluator.{cell.evaluator}.labels": cell.labels} if cell.labels else {})
+
+
+def _like(default: Any, value: Any, key: str) -> Any:
+    """An override of the same type as what it replaces; a whole number will do where a fraction may stand."""
+    if isinstance(default, float) and type(value) is int:
+        value = float(value)
+    if default is not None and type(value) is not type(default):
+        raise ConfigError(f"protocol.{key} is {value!r}: it must be of type {type(default).__name__}, as {default!r}")
+    return value
 
 
 @lru_cache(maxsize=1)

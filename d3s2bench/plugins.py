@@ -103,25 +103,29 @@ class Registry:
         return configure(self.load(kind, name), f"{kind} '{name}'", options or {})
 
 
-def configure(cls: type[Any], label: str, options: Json) -> Any:
-    """Builds a component from options checked against its dataclass fields. Raises ConfigError."""
+def configure(cls: type[Any], label: str, options: Json, **given: Any) -> Any:
+    """Builds a component from options checked against its dataclass fields; the engine's own fields are ``given``.
+
+    Raises:
+        ConfigError: an option that is unknown or of the wrong type.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    known = {f.name for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
+    known = {f.name for f in dataclasses.fields(cls)} - given.keys() if dataclasses.is_dataclass(cls) else set()
     for name in options:
         if name not in known:
             raise unknown_name(f"option of {label}", name, known)
     if not options:
-        return cls()
-    schema = OmegaConf.structured(cls)
-    OmegaConf.set_readonly(schema, False)
+        return cls(**given)
     try:
+        schema = OmegaConf.structured(cls)
+        OmegaConf.set_readonly(schema, False)
         merged = OmegaConf.to_container(OmegaConf.merge(schema, dict(options)))
     except OmegaConfBaseException as error:
         raise ConfigError(f"option of {label}: {str(error).splitlines()[0]}") from error
     assert isinstance(merged, dict)
-    return cls(**{str(name): _frozen(merged[name]) for name in options})
+    return cls(**given, **{str(name): _frozen(merged[name]) for name in options})
 
 
 def _frozen(value: Any) -> Any:
@@ -153,7 +157,7 @@ def _is_ours(point: EntryPoint) -> bool:
 
 
 def _load(point: EntryPoint) -> Iterator[Registered]:
-    package, version = (point.dist.name, point.dist.version) if point.dist else ("?", "?")
+    package, version = (point.dist.name or "?", point.dist.version or "?") if point.dist else ("?", "?")
     local = point.dist is not None and point.dist.read_text("direct_url.json") is not None
     try:
         components = _components(point)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -117,7 +116,7 @@ def read_record(file: Path) -> dict[str, Any]:
     if record["confusion"]:
         counts = file.parent / record["confusion"]["path"]
         if counts.parent != file.parent or not counts.is_file() or file_sha256(counts) != record["confusion"]["sha256"]:
-            raise StoreError(f"{counts} is missing or not what {file.name} was scored from: delete {file} and run again")
+            raise StoreError(f"{counts} is missing or not what its record was scored from: delete {file}, run again")
     return record
 
 
@@ -151,8 +150,3 @@ def import_reference(file: Path, out: Path) -> dict[str, Any]:
         (target.parent / counts.name).write_bytes(counts.read_bytes())
         write_json(target, record)
     return record
-
-
-def finite(value: float | None) -> float | None:
-    """JSON has no NaN."""
-    return value if value is None or math.isfinite(value) else None

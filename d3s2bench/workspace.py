@@ -11,7 +11,7 @@ from typing import Any
 from d3s2bench.config import RunConfig
 from d3s2bench.errors import ConfigError
 from d3s2bench.interfaces import Dataset
-from d3s2bench.plugins import Registry, registry
+from d3s2bench.plugins import Registry, configure, registry
 from d3s2bench.store import Store
 from d3s2bench.values import Json
 
@@ -70,5 +70,6 @@ class Workspace:
         if "root" in known and "root" not in places:
             raise ConfigError(f"dataset '{component}' reads files: give --data-root {component}=DIR")
         options = self.dataset_options.get(component, {})
-        built: Dataset = cls(**{k: v for k, v in places.items() if k in known}, **options)
+        given = {k: v for k, v in places.items() if k in known}
+        built: Dataset = configure(cls, f"dataset '{component}'", options, **given)
         return built

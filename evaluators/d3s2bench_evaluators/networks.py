@@ -74,7 +74,7 @@ Tappable: TypeAlias = Block | ConvBlock | Pyramid
 
 
 class UNet(nn.Module):
-    """A U-Net (Ronneberger et al. 2015) with BatchNorm, strided convolutions down and bilinear steps up.
+    """A U-Net (Ronneberger et al. 2015) with BatchNorm, strided residual blocks down and bilinear steps up.
 
     ``channels`` are those of the stages from 1/2 resolution to 1/4, 1/8, … For speed, full resolution is left to the
     sub-pixel convolutions (Shi et al. 2016) that open and close the network, and skips are added, not concatenated.
@@ -84,7 +84,7 @@ class UNet(nn.Module):
         super().__init__()
         self.classes = classes
         self.down = nn.ModuleList([ConvBlock(12, channels[0])])
-        self.down.extend(Block(a, b, stride=2) for a, b in pairwise(channels))
+        self.down.extend(Block(a, b, stride=2, residual=True) for a, b in pairwise(channels))
         self.thin = nn.ModuleList(nn.Conv2d(b, a, 1, bias=False) for a, b in pairwise(channels))
         self.up = nn.ModuleList(ConvBlock(a, a) for a in channels[:-1])
         self.head = nn.Conv2d(channels[0], 4 * classes, 1)

@@ -7,7 +7,7 @@ from typing import Any
 from d3s2bench.errors import unknown_name
 
 RECIPES: dict[str, dict[str, Any]] = {
-    "unet": {"channels": [16, 32, 64, 96], "iterations": 600, "converged_iterations": 3000},
+    "unet": {"channels": [32, 64, 96], "iterations": 600, "converged_iterations": 3000},
     "deeplab": {"channels": [16, 32, 64, 96], "iterations": 600, "converged_iterations": 3000},
 }
 """What differs by architecture. The iterations were chosen on the validation split of Scenes: where training on a
@@ -15,13 +15,13 @@ random 1 % and on everything stops improving, or half a minute on one core is ov
 (``benchmarks/iteration_budget.py``)."""
 
 COMMON: dict[str, Any] = {
-    "batch_size": 8,
+    "batch_size": 4,
     "optimizer": "adamw",
     "learning_rate": 3e-3,
     "weight_decay": 1e-2,
     "schedule": "poly",
     "power": 0.9,
-    "scale": [0.75, 1.5],
+    "scale": [0.8, 1.25],
     "flip": 0.5,
     "photometric": 0.3,
     "precision": "fp32",

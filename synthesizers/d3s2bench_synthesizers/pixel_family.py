@@ -19,7 +19,7 @@ class PixelFamily:
     Attributes:
         iterations: optimiser steps.
         batch_size: images per step.
-        learning_rate: its peak, reached after 200 steps and left for a fall to 0 over the last 40 % of them.
+        learning_rate: its peak, reached after 100 steps and left for a fall to 0 over the last 40 % of them.
         channels: width of each resolution level; each level after the first halves the resolution.
         patch: side of the square of pixels that space-to-depth folds into one position.
         long_side: of the generated images, in pixels; the other side keeps the dataset's aspect. Both are rounded to
@@ -31,7 +31,7 @@ class PixelFamily:
 
     iterations: int = 6000
     batch_size: int = 8
-    learning_rate: float = 5e-4
+    learning_rate: float = 1.5e-3
     channels: tuple[int, ...] = (48, 96, 144)
     patch: int = 2
     long_side: int = 96

@@ -25,8 +25,8 @@ class LayoutToImagePipeline(DiffusionPipeline):  # type: ignore[misc]
     """Paints images for masks. The UNet sees ``patch × patch`` pixels as one position (space-to-depth), the mask as
     one-hot channels beside the noisy image, and ignored pixels as a class of their own ("unlabelled").
 
-    Latents are images in -1…1, ``(B, 3, H, W)``. The layout follows from the UNet: ``3·patch²`` output channels and
-    ``(3 + classes + 1)·patch²`` input channels.
+    Latents are images in -2…2, ``(B, 3, H, W)``: photographs then vary about as much as the noise that is added.
+    The layout follows from the UNet: ``3·patch²`` output channels and ``(3 + classes + 1)·patch²`` input channels.
     """
 
     def __init__(self, unet: UNet2DModel, scheduler: DDIMScheduler) -> None:
@@ -65,12 +65,12 @@ class LayoutToImagePipeline(DiffusionPipeline):  # type: ignore[misc]
         return F.pixel_shuffle(self.unet(folded, t).sample, self.patch)
 
     def decode(self, z: Tensor) -> Tensor:
-        """-1…1 → 0…1."""
-        return (z + 1) / 2
+        """-2…2 → 0…1."""
+        return z / 4 + 0.5
 
     def encode(self, images: Tensor) -> Tensor:
-        """0…1 → -1…1."""
-        return images * 2 - 1
+        """0…1 → -2…2."""
+        return images * 4 - 2
 
     @torch.no_grad()
     def __call__(self, masks: Tensor, seeds: Sequence[int], num_inference_steps: int = 25) -> Tensor:
@@ -100,6 +100,7 @@ def build(
             layers_per_block=1,
             norm_num_groups=8,
             attention_head_dim=16,
+            resnet_time_scale_shift="scale_shift",
         )
     return LayoutToImagePipeline(unet, _scheduler())
 

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from torch import Tensor
-from torch.nn import functional as F
 
 from d3s2bench import Context, DatasetError, Split, derive_seed, train_steps
 from d3s2bench_synthesizers.pixel_pipeline import LayoutToImagePipeline, build, save
@@ -24,7 +23,8 @@ from d3s2bench_synthesizers.resize import resize_image, resize_mask
 if TYPE_CHECKING:
     from d3s2bench_synthesizers.pixel_family import PixelFamily
 
-WARM_UP = 200
+WARM_UP = 100
+WEIGHT_CAP = 20.0
 
 
 def train(options: PixelFamily, pairs: Split, folder: Path, context: Context) -> None:
@@ -115,12 +115,15 @@ def draw(
 
 
 def velocity_loss(model: LayoutToImagePipeline, images: Tensor, masks: Tensor, noise: Tensor, times: Tensor) -> Tensor:
-    """Mean squared error of the predicted velocity (Salimans and Ho 2022, appendix D)."""
+    """Mean squared error of the predicted velocity (Salimans and Ho 2022, appendix D). What it weighs errors of the
+    clean image by, SNR + 1, is capped, so that invisible noise does not drown the rest (Hang et al. 2023)."""
     device, scheduler = model.device, model.scheduler
     clean, noise = model.encode(images.to(device)), noise.to(device)
     t = (times * scheduler.config.num_train_timesteps).long().to(device)
     predicted = model.denoise(scheduler.add_noise(clean, noise, t), t, model.condition(masks.to(device)))
-    return F.mse_loss(predicted.float(), scheduler.get_velocity(clean, noise, t))
+    weight = (WEIGHT_CAP * (1 - scheduler.alphas_cumprod.to(device)[t])).clamp(max=1)  # 1 / (SNR + 1) = σ²
+    error = (predicted.float() - scheduler.get_velocity(clean, noise, t)).square().mean(dim=(1, 2, 3))
+    return (weight * error).mean()
 
 
 @torch.no_grad()

@@ -15,9 +15,9 @@ from d3s2bench.datasets.scenes import CLASSES, FINGERPRINT, PALETTE, SIZE, SPLIT
 from d3s2bench.errors import DatasetError
 
 GOLDEN_ITEMS = {
-    "train": "da13a23c88290beff1fc1c5281b184d03e2d60bb5982eea0fc48b75c96b78c63",
-    "val": "28f1f708d152d280943588ea7b8cb1dc2a8eab3066e38028cd301a355d50f07a",
-    "test": "6321c73d47bb60e91d1d7a6e5570b90ea4cecc28abd1dc2a4e3fb16a75188b42",
+    "train": "a0f2ae3b483fafe418d5db247697ce750bd904ee0122123b6070a679c43fe3bf",
+    "val": "1848ae6c8aa151911b67383bb2dbe3d1a0f4414d15c8f1cbb3eeaf86f3a29bcd",
+    "test": "7d3ddcd6c6eee8d4821f75081db46f63069714f1aacb2551d834fa60f4bdde7b",
 }
 
 

@@ -129,7 +129,7 @@ def test_batches_flip_image_and_mask_together_and_depend_on_the_seed_alone() -> 
 
 def test_the_learning_rate_warms_up_and_falls_to_nothing() -> None:
     rates = [schedule(k, 1000) for k in range(1000)]
-    assert rates[0] == pytest.approx(1 / 200) and rates[199] == rates[600] == max(rates) == 1
+    assert rates[0] == pytest.approx(1 / 100) and rates[99] == rates[600] == max(rates) == 1
     assert rates[800] == pytest.approx(0.5) and rates[-1] == pytest.approx(1 / 400)
 
 

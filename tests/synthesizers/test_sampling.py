@@ -105,7 +105,7 @@ def test_equals_the_formula_of_ddim() -> None:
         clean = share.sqrt() * z - (1 - share).sqrt() * velocity
         noise = share.sqrt() * velocity + (1 - share).sqrt() * z
         z = following.sqrt() * clean + (1 - following).sqrt() * noise
-    expected = ((z + 1) / 2).clamp(0, 1)
+    expected = (z / 4 + 0.5).clamp(0, 1)
     torch.testing.assert_close(sample(generator, MASKS, [4, 5], steps), expected, atol=1e-6, rtol=0)
 
 

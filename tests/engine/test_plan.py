@@ -1,0 +1,374 @@
+"""The plan: shared nodes are counted once, keys follow from what makes a result and from nothing else."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_fakes import fake_config, planner_of, use_fakes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from d3s2bench import BudgetError, ConfigError, DatasetError, ModelError, PluginError
+from d3s2bench.config import make_config
+from d3s2bench.errors import UnknownNameError
+from d3s2bench.plan import Node, Plan
+
+
+@pytest.fixture(autouse=True)
+def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fakes(monkeypatch)
+
+
+@pytest.fixture
+def plan_of(tiny: Path, tmp_path: Path) -> Any:
+    return lambda **given: planner_of(fake_config(tiny, given.pop("out", tmp_path / "runs"), **given)).matrix()
+
+
+def stages(plan: Plan) -> dict[str, int]:
+    return dict(Counter(node.stage for node in plan.nodes.values()))
+
+
+def record_keys(plan: Plan) -> set[str]:
+    return set(plan.records)
+
+
+# --- sharing ---------------------------------------------------------------------------------------------------------
+
+
+def test_one_cell_is_a_chain(plan_of: Any) -> None:
+    plan = plan_of()
+    assert [node.stage for node in plan.nodes.values()] == ["index", "selection", "distilled", "record"]
+    assert plan.records == [list(plan.nodes)[-1]]
+
+
+def test_a_matrix_shares_its_nodes(plan_of: Any) -> None:
+    """first is deterministic, random is not; real is deterministic, noisy is not."""
+    plan = plan_of(selector=["first", "random"], synth=["real", "noisy"], seed=[0, 1, 2], controls="default")
+    assert stages(plan) == {
+        "index": 1,
+        "selection": 1 + 3,
+        "distilled": (1 + 3) + (3 + 3),  # first: real once, noisy by seed; random: both by seed
+        "record": 4 * 3 + 3 + 1,  # cells and controls coincide; full by seed; full converged once
+    }
+    assert len(plan.records) == 16
+
+
+def test_architectures_share_everything_but_the_training(plan_of: Any) -> None:
+    one, two = plan_of(), plan_of(arch=["flat", "deep"])
+    assert stages(two) == stages(one) | {"record": 2}
+
+
+def test_rates_share_the_index_and_the_full_reference(plan_of: Any) -> None:
+    plan = plan_of(rate=[0.1, 0.2], controls="default")
+    assert stages(plan) == {"index": 1, "selection": 4, "distilled": 4, "record": 4 + 2}
+
+
+def test_a_rate_that_gives_the_same_images_shares_the_selection(plan_of: Any) -> None:
+    assert stages(plan_of(rate=[0.2, 0.201]))["selection"] == 1
+
+
+def test_the_controls_come_by_themselves(plan_of: Any) -> None:
+    plan = plan_of(synth="noisy", controls="default")
+    cells = [plan.nodes[key].run["spec"] for key in plan.records]
+    named = [(c["selector"]["name"], c["synth"]["name"], c["protocol"]["iterations"], c["rate"]) for c in cells]
+    assert named == [
+        ("first", "noisy", 5, 0.2),
+        ("random", "real", 5, 0.2),
+        ("first", "real", 5, 0.2),
+        ("full", "real", 5, 1.0),
+        ("full", "real", 9, 1.0),
+    ]
+
+
+def test_controls_of_equal_information_on_request(plan_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UnknownNameError, match="unknown synthesizer 'layout'"):  # which the fakes lack
+        plan_of(controls="all")
+
+
+@given(st.sets(st.sampled_from(["first", "random"]), min_size=1), st.sets(st.integers(0, 9), min_size=1, max_size=4))
+@settings(max_examples=15, deadline=None)
+def test_each_node_comes_after_what_it_needs(
+    tmp_path_factory: pytest.TempPathFactory, selectors: set[str], seeds: set[int]
+) -> None:
+    from conftest import write_tiny_dataset
+
+    place = tmp_path_factory.mktemp("order")
+    given = {"selector": sorted(selectors), "synth": ["noisy", "real"], "seed": sorted(seeds), "controls": "default"}
+    plan = planner_of(fake_config(write_tiny_dataset(place / "tiny"), place / "runs", **given)).matrix()
+    seen: set[str] = set()
+    for key, node in plan.nodes.items():
+        assert key == node.key
+        assert seen.issuperset(node.needs)
+        seen.add(key)
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"options": {"selector": {"first": {"offset": 1}}}},
+        {"options": {"synth": {"noisy": {"strength": 9}}}},
+        {"seed": 1},
+        {"rate": 0.3},
+        {"arch": "deep"},
+        {"selector": "random"},
+        {"protocol": {"iterations": 6}},
+        {"eval_split": "val"},
+        {"size": [64, 64]},
+        {"threads": 2},
+    ],
+    ids=str,
+)
+def test_a_record_has_another_key_when_anything_that_makes_it_changes(plan_of: Any, change: dict[str, Any]) -> None:
+    assert record_keys(plan_of(synth="noisy")).isdisjoint(record_keys(plan_of(synth="noisy", **change)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"workers": 7},
+        {"wandb": "offline"},
+        {"train_missing": True},
+        {"options": {"selector": {"first": {"offset": 0}}}},
+        {"options": {"synth": {"real": {}}}},
+        {"protocol": {"iterations": 5, "rate": 0.1}},
+        {"teacher_arch": "other"},
+    ],
+    ids=str,
+)
+def test_a_record_keeps_its_key_when_nothing_that_makes_it_changes(plan_of: Any, change: dict[str, Any]) -> None:
+    assert record_keys(plan_of(synth="noisy")) == record_keys(plan_of(synth="noisy", **change))
+
+
+def test_the_key_does_not_depend_on_the_places(plan_of: Any, tiny: Path, tmp_path: Path) -> None:
+    first = plan_of()
+    tiny.rename(tmp_path / "moved")
+    second = plan_of(out=tmp_path / "elsewhere", data_root={"tiny": str(tmp_path / "moved")})
+    assert first.nodes.keys() == second.nodes.keys()
+
+
+def test_the_key_depends_on_the_version(plan_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = plan_of()
+    use_fakes(monkeypatch, version="1.1")
+    second = plan_of()
+    assert [n.stage for n in second.nodes.values() if n.key in first.nodes] == ["index"]
+
+
+def test_the_key_depends_on_the_data(plan_of: Any, tiny: Path) -> None:
+    first = plan_of()
+    (tiny / "images/train/000.png").write_bytes((tiny / "images/train/001.png").read_bytes())
+    assert first.nodes.keys().isdisjoint(plan_of().nodes)
+
+
+def test_a_deterministic_chain_is_trained_per_seed_alone(plan_of: Any) -> None:
+    plan = plan_of(seed=[0, 1, 2])
+    assert stages(plan) == {"index": 1, "selection": 1, "distilled": 1, "record": 3}
+
+
+def test_the_order_of_an_identity_changes_nothing() -> None:
+    assert Node("s", {"a": 1, "b": 2}, {}).key == Node("s", {"b": 2, "a": 1}, {"run": "other"}).key
+    assert Node("s", {"a": 1}, {}).key != Node("t", {"a": 1}, {}).key
+
+
+# --- what is done ----------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_tells_what_is_done(plan_of: Any, tmp_path: Path) -> None:
+    from d3s2bench.store import Store
+
+    plan, store = plan_of(), Store(tmp_path / "runs")
+    assert plan.counts(store) == [("index", 1, 0), ("selection", 1, 0), ("distilled", 1, 0), ("record", 1, 0)]
+    store.produce("index", next(iter(plan.nodes)), lambda folder: {})
+    assert plan.counts(store)[0] == ("index", 1, 1)
+
+
+@pytest.mark.parametrize(("status", "done"), [("ok", True), ("failed", False), ("skipped", False)])
+def test_only_a_scored_record_is_done(plan_of: Any, tmp_path: Path, status: str, done: bool) -> None:
+    from d3s2bench.files import write_json
+    from d3s2bench.records import record_file
+    from d3s2bench.store import Store
+
+    plan = plan_of()
+    write_json(record_file(tmp_path / "runs", plan.records[0]), {"status": status})
+    assert plan.nodes[plan.records[0]].done(Store(tmp_path / "runs")) is done
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_teacher_names_the_command(plan_of: Any) -> None:
+    with pytest.raises(ModelError, match="no teacher for dataset 'tiny': make one with 'd3s2bench train teacher") as caught:
+        plan_of(synth="taught")
+    assert "--train-missing" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_teacher_is_a_node_on_request(plan_of: Any) -> None:
+    plan = plan_of(synth="taught", train_missing=True, teacher_arch="flat", seed=[0, 1])
+    assert stages(plan) == {"index": 1, "selection": 1, "teacher": 1, "distilled": 2, "record": 2}
+    (teacher,) = [node for node in plan.nodes.values() if node.stage == "teacher"]
+    assert teacher.identity["protocol"]["iterations"] == 9  # converged
+    assert all(teacher.key in n.needs for n in plan.nodes.values() if n.stage == "distilled")
+
+
+def test_a_given_teacher_is_identified_by_its_content(plan_of: Any, tmp_path: Path) -> None:
+    keys = []
+    for name, content in {"a": "1", "b": "1", "c": "2"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "teacher.json").write_text(content)
+        keys.append(plan_of(synth="taught", teacher=str(tmp_path / name)).records)
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_teacher_that_is_not_there_is_named(plan_of: Any) -> None:
+    with pytest.raises(ModelError, match="teacher folder /nowhere does not exist"):
+        plan_of(synth="taught", teacher="/nowhere")
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"selector": "firt"}, UnknownNameError, "unknown selector 'firt': did you mean 'first'"),
+        ({"synth": "nosy"}, UnknownNameError, "unknown synthesizer 'nosy': did you mean 'noisy'"),
+        ({"evaluator": "majorty"}, UnknownNameError, "unknown evaluator 'majorty': did you mean 'majority'"),
+        ({"arch": "flatt"}, UnknownNameError, "unknown architecture of evaluator 'majority' 'flatt': did you mean 'flat'"),
+        ({"dataset": "tinny"}, UnknownNameError, "unknown dataset 'tinny'"),
+        ({"eval_split": "tst"}, DatasetError, "dataset 'tiny' has no split 'tst': choose one of test, train, val"),
+        ({"rate": 0.001}, BudgetError, "gives 0 images"),
+        ({"rate": 2}, BudgetError, "out of range"),
+        ({"protocol": {"iteration": 3}}, UnknownNameError, "unknown protocol key 'iteration': did you mean 'iterations'"),
+        ({"protocol": {"iterations": "many"}}, ConfigError, "protocol.iterations is 'many': it must be of type int, as 5"),
+        ({"protocol": {"iterations": 1e3}}, ConfigError, "protocol.iterations is 1000.0: it must be of type int"),
+        ({"protocol": {"size": 3}}, ConfigError, "protocol.size is 3: it must be of type list"),
+        ({"options": {"selector": {"first": {"ofset": 1}}}}, UnknownNameError, "did you mean 'offset'"),
+        ({"options": {"selector": {"first": {"offset": "x"}}}}, ConfigError, "could not be converted to Integer"),
+        ({"options": {"dataset": {"folder": {"nam": 1}}}}, UnknownNameError, "unknown option of dataset 'folder' 'nam'"),
+        ({"options": {"dataset": {"folder": {"root": "x"}}}}, UnknownNameError, "unknown option of dataset 'folder'"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_refused_before_anything_runs(
+    plan_of: Any, change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message) as caught:
+        plan_of(**change)
+    assert "\n" not in str(caught.value)
+
+
+def test_options_for_a_component_that_does_not_exist_are_refused(tiny: Path, tmp_path: Path) -> None:
+    config = fake_config(tiny, tmp_path / "runs", options={"synth": {"nosy": {"strength": 1}}})
+    with pytest.raises(UnknownNameError, match="did you mean 'noisy'"):
+        planner_of(config).check_names()
+
+
+def test_a_missing_train_split_is_named(plan_of: Any, tiny: Path) -> None:
+    (tiny / "images/train").rename(tiny / "images/training")
+    with pytest.raises(DatasetError, match="has no split 'train': its splits are test, training, val"):
+        plan_of()
+
+
+def test_a_dataset_that_reads_files_needs_its_place(tiny: Path, tmp_path: Path) -> None:
+    config = make_config({"dataset": "folder", "evaluator": "majority", "arch": "flat", "out": str(tmp_path)})
+    with pytest.raises(ConfigError, match="dataset 'folder' needs its place: give --data-root DIR"):
+        planner_of(config).matrix()
+
+
+def test_a_whole_number_stands_for_a_fraction(plan_of: Any) -> None:
+    plan = plan_of(protocol={"rate": 1})
+    value = plan.nodes[plan.records[0]].run["spec"]["protocol"]["rate"]
+    assert (value, type(value)) == (1.0, float)
+
+
+def test_a_component_that_misses_a_library_is_refused(
+    plan_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from d3s2bench import Component
+    from d3s2bench.plugins import Registered, Registry
+
+    needy = Component("selector", "first", "engine_fakes:First", "", ("no_such_lib",))
+    folder = Component("dataset", "folder", "d3s2bench.datasets.folder:Folder", "")
+    found = Registry([Registered(needy, "p", "1", "missing: no_such_lib"), Registered(folder, "p", "1")])
+    monkeypatch.setattr("d3s2bench.workspace.registry", lambda: found)
+    with pytest.raises(PluginError, match="selector 'first' of p cannot be used: missing: no_such_lib; install it"):
+        plan_of()
+
+
+# --- sets made elsewhere ---------------------------------------------------------------------------------------------
+
+FOREIGN = {part: {"name": "theirs", "options": {}, "version": ""} for part in ("selector", "synth")}
+
+
+def test_a_set_made_elsewhere_is_scored_by_its_content(tiny: Path, tmp_path: Path) -> None:
+    def key(folder: str, identity: str) -> list[str]:
+        planner = planner_of(fake_config(tiny, tmp_path / "runs", seed=[0, 1]))
+        return planner.external(Path(folder), identity, 4, FOREIGN).records
+
+    assert key("/a", "1") == key("/b", "1")
+    assert set(key("/a", "1")).isdisjoint(key("/a", "2"))
+    assert len(key("/a", "1")) == 2
+
+
+def test_a_set_larger_than_the_train_split_is_refused(tiny: Path, tmp_path: Path) -> None:
+    planner = planner_of(fake_config(tiny, tmp_path / "runs"))
+    with pytest.raises(BudgetError, match="/a holds 21 images, more than the 20 of tiny's train split"):
+        planner.external(Path("/a"), "1", 21, FOREIGN)
+
+
+# --- the command in a record -----------------------------------------------------------------------------------------
+
+
+def parsed(command: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The configuration that the command line makes of it."""
+    from typer.testing import CliRunner
+
+    from d3s2bench import api, cli
+
+    configs: list[Any] = []
+    empty = api.Result([], "")
+    monkeypatch.setattr(api, "run", lambda config: configs.append(config) or empty)
+    monkeypatch.setattr(api, "evaluate", lambda folder, config: configs.append(config) or empty)
+    done = CliRunner().invoke(cli.app, shlex.split(command)[1:])
+    assert done.exit_code == 0, done.output
+    return configs[0]
+
+
+def test_the_command_in_each_record_repeats_it(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {
+        "synth": ["real", "noisy"],
+        "seed": [3, 4],
+        "rate": 0.123456789,
+        "controls": "default",
+        "size": [48, 32],
+        "threads": 2,
+        "eval_split": "val",
+        "protocol": {"iterations": 7, "size": [48, 32], "rate": 0.5},
+        "options": {"synth": {"noisy": {"strength": 2.5, "size": [8, 6]}}},
+    }
+    plan = planner_of(fake_config(tiny, tmp_path / "runs", **given)).matrix()
+    assert len(plan.records) == 2 * 3 + 2 + 1
+    for key in plan.records:
+        config = parsed(plan.nodes[key].run["command"], monkeypatch)
+        config.data_root = {"tiny": str(tiny)}
+        assert key in planner_of(config).matrix().records
+
+
+def test_the_command_for_a_set_made_elsewhere(tiny: Path, tmp_path: Path) -> None:
+    plan = planner_of(fake_config(tiny, tmp_path / "runs")).external(Path("/a b"), "1", 4, FOREIGN)
+    command = plan.nodes[plan.records[0]].run["command"]
+    assert command == "d3s2bench evaluate '/a b' --dataset tiny --evaluator majority --arch flat --seed 0"
+
+
+def test_every_node_is_json(plan_of: Any) -> None:
+    import json
+
+    for node in plan_of(controls="default", seed=[0, 1]).nodes.values():
+        assert json.loads(json.dumps([node.identity, node.run])) == [node.identity, node.run]
