@@ -1,6 +1,6 @@
 """How long `d3s2bench --help` and `d3s2bench plugins` take, as a ratio to importing typer alone.
 
-    python benchmarks/startup.py
+python benchmarks/startup.py
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def _start(config: RunConfig | None, given: dict[str, Any]) -> tuple[RunConfig, 
     workspace = Workspace.of(config)
     workspace.store.prepare()
     planner = Planner(config, workspace)
-    planner.check_names()
+    planner.check_options()
     return config, workspace, planner
 
 

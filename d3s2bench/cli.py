@@ -19,7 +19,9 @@ app = typer.Typer(
     rich_markup_mode=None,  # importing rich would double the time of --help
     help="The benchmark suite for dataset distillation in semantic segmentation.",
 )
-train_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Train a teacher or a generator on a dataset.")
+train_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Train a teacher or a generator on a dataset."
+)
 app.add_typer(train_app, name="train")
 
 Axis = Annotated[list[str] | None, typer.Option()]
@@ -268,7 +270,9 @@ def main() -> None:
     debug = "--debug" in sys.argv
     try:
         app()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:  # typer turns Ctrl-C into exit code 130 and says nothing
+        if isinstance(ended, SystemExit) and ended.code != 130:
+            raise
         _fail("stopped; run the same command again to go on where it was", 130)
     except Exception as error:
         if debug:

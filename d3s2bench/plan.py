@@ -66,7 +66,7 @@ class Cell:
     rate: float
     seed: int
     labels: str | None = None
-    """``soft`` for the control that trains with the teacher's labels; None = as configured."""
+    """``soft`` for the control that trains with the teacher's labels, ``hard`` for teachers; None = as configured."""
     converged: bool = False
 
     @property
@@ -88,12 +88,24 @@ class Plan:
         self.nodes.setdefault(node.key, node)
         return node
 
+    def remaining(self, store: Store) -> dict[str, Node]:
+        """What is left to run: the ends of the graph that are not done, and what they still need."""
+        needed_by_others = {key for node in self.nodes.values() for key in node.needs}
+        wanted = self.nodes.keys() - needed_by_others
+        left: dict[str, Node] = {}
+        for node in reversed(self.nodes.values()):
+            if node.key in wanted and not node.done(store):
+                left[node.key] = node
+                wanted |= set(node.needs)
+        return dict(reversed(left.items()))
+
     def counts(self, store: Store) -> list[tuple[str, int, int]]:
-        """(stage, nodes, of them done)."""
+        """(stage, nodes, of them not to run)."""
+        left = self.remaining(store)
         rows = []
         for stage in STAGES:
-            nodes = [node for node in self.nodes.values() if node.stage == stage]
-            rows.append((stage, len(nodes), sum(node.done(store) for node in nodes)))
+            keys = [key for key, node in self.nodes.items() if node.stage == stage]
+            rows.append((stage, len(keys), sum(key not in left for key in keys)))
         return [row for row in rows if row[1]]
 
 
@@ -371,7 +383,10 @@ class Planner:
             registry = self.workspace.registry
             section = "synth" if kind == "synthesizer" else kind
             options = dict(self.config.options.get(section, {}).get(name, {}))
-            options |= {"labels": labels} if labels else {}
+            if labels == "hard":  # the default of every evaluator, whether it knows soft labels or not
+                options.pop("labels", None)
+            elif labels:
+                options["labels"] = labels
             instance = registry.create(kind, name, options)
             described = {"name": name, "options": options_of(instance), "version": registry.find(kind, name).identity}
             self._instances[kind, name, str(labels)] = (instance, described)
@@ -397,12 +412,15 @@ class Planner:
         scale = LONG_SIDE / max(width, height)
         return max(8, round(width * scale / 8) * 8), max(8, round(height * scale / 8) * 8)
 
-    def check_names(self) -> None:
-        """Every component that options are given for must exist. Raises UnknownNameError."""
+    def check_options(self) -> None:
+        """Options are checked for components that this run does not use, too. Raises ConfigError."""
         for section, named in self.config.options.items():
-            for name in named:
+            for name, options in named.items():
                 kind = "synthesizer" if section == "synth" else section
-                self.workspace.registry.find(kind, name)
+                if kind == "dataset":
+                    self.workspace.registry.find(kind, name)  # its own check comes when it is opened
+                else:
+                    self.workspace.registry.create(kind, name, options)
 
 
 def command_of(cell: Cell, config: RunConfig, folder: str | None = None) -> str:

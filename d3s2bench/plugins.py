@@ -191,10 +191,10 @@ def _status(component: Component) -> str:
 @cache
 def _code_hash(target: str) -> str:
     spec = find_spec(target.partition(":")[0].partition(".")[0])
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    files = sorted(file for folder in folders for file in Path(folder).rglob("*.py"))
-    files = files or ([Path(spec.origin)] if spec and spec.origin else [])
+    folders = [Path(folder) for folder in spec.submodule_search_locations or []] if spec else []
+    files = {file.relative_to(folder).as_posix(): file for folder in folders for file in folder.rglob("*.py")}
+    files = files or ({"": Path(spec.origin)} if spec and spec.origin else {})
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode() + file.read_bytes())
+    for name, file in sorted(files.items()):
+        digest.update(name.encode() + file.read_bytes())
     return digest.hexdigest()[:12]

@@ -80,7 +80,7 @@ def execute(
     plan: Plan, workspace: Workspace, threads: int, workers: int | None, on_record: Callable[[Node], None]
 ) -> Outcome:
     """Runs all that is missing. Ctrl-C ends the workers and leaves a store that the next run goes on with."""
-    todo = {key: node for key, node in plan.nodes.items() if not node.done(workspace.store)}
+    todo = plan.remaining(workspace.store)
     if not todo:
         return Outcome()
     count = min(workers or max(1, cores() // threads), len(todo))

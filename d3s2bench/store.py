@@ -36,11 +36,9 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             (self.out / "records").mkdir(exist_ok=True)
         except OSError as error:
-            raise StoreError(
-                f"cannot write to {self.out} ({error.strerror}): give another folder with --out"
-            ) from error
+            raise StoreError(f"cannot write to {self.out} ({error.strerror}): give another --out") from error
         if not os.access(self.root, os.W_OK):
-            raise StoreError(f"cannot write to {self.root} (no permission): give another folder with --out")
+            raise StoreError(f"cannot write to {self.root} (no permission): give another --out")
 
     def path(self, stage: str, key: str) -> Path:
         return self.root / stage / key

@@ -29,7 +29,7 @@ class PixelFamily:
             avx512_bf16 and slower without; ``"fp32"`` does not. Sampling is fp32 in either case.
     """
 
-    iterations: int = 6000
+    iterations: int = 4500
     batch_size: int = 8
     learning_rate: float = 1.5e-3
     channels: tuple[int, ...] = (48, 96, 144)

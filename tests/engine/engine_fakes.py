@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,13 @@ def environment(*sites: Path) -> dict[str, str]:
 def register_selectors() -> list[Component]:
     return [
         Component("selector", name, f"engine_fakes:{cls}", "A fake")
-        for name, cls in {"first": "First", "fails": "Fails", "killed": "Killed", "greedy": "Greedy"}.items()
+        for name, cls in {
+            "first": "First",
+            "fails": "Fails",
+            "killed": "Killed",
+            "greedy": "Greedy",
+            "loud": "Loud",
+        }.items()
     ]
 
 
@@ -50,6 +57,7 @@ def register_selectors() -> list[Component]:
 def register_synthesizers() -> list[Component]:
     return [
         Component("synthesizer", "noisy", "engine_fakes:Noisy", "A fake"),
+        Component("synthesizer", "layout", "engine_fakes:Noisy", "A fake"),
         Component("synthesizer", "taught", "engine_fakes:Taught", "A fake"),
     ]
 
@@ -92,7 +100,8 @@ def planner_of(config: RunConfig) -> Planner:
 
 def install_fakes(monkeypatch: pytest.MonkeyPatch, site: Path) -> None:
     """Worker processes then have the fakes beside all that is installed."""
-    distribution(site, "fakes", "from engine_fakes import *\n")
+    hooks = "register_selectors, register_synthesizers, register_evaluators"
+    distribution(site, "fakes", f"from engine_fakes import {hooks}\n")
     monkeypatch.setenv("PYTHONPATH", environment(site)["PYTHONPATH"])
 
 
@@ -138,6 +147,16 @@ class Greedy(First):
 
     def select(self, index: MaskIndex, budget: Budget, context: Context) -> Selection:
         return Selection(np.arange(budget.images + 1))
+
+
+@dataclass(frozen=True)
+class Loud(First):
+    """Prints what looks like an answer, and lets a child process print."""
+
+    def select(self, index: MaskIndex, budget: Budget, context: Context) -> Selection:
+        print(json.dumps({"error": "none"}), flush=True)
+        subprocess.run(["echo", "from a child"], check=True)
+        return super().select(index, budget, context)
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,15 @@ def test_options_are_placed_by_kind() -> None:
 
 @pytest.mark.parametrize(
     ("assignment", "value"),
-    [("a=1", 1), ("a=1e-3", 0.001), ("a=true", True), ("a=null", None), ("a=x=y", "x=y"), ("a=[1,2]", [1, 2]), ("a=", None)],
+    [
+        ("a=1", 1),
+        ("a=1e-3", 0.001),
+        ("a=true", True),
+        ("a=null", None),
+        ("a=x=y", "x=y"),
+        ("a=[1,2]", [1, 2]),
+        ("a=", None),
+    ],
 )
 def test_values_have_the_type_that_yaml_gives_them(assignment: str, value: Any) -> None:
     assert make_config(None, None, [f"protocol.{assignment}"]).protocol == {"a": value}
@@ -130,7 +138,7 @@ def test_wrong_files_are_one_line(tmp_path: Path, content: bytes, message: str) 
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot read configuration .*nowhere.yaml: No such file"):
+    with pytest.raises(ConfigError, match=r"cannot read configuration .*nowhere\.yaml: No such file"):
         make_config(None, tmp_path / "nowhere.yaml")
 
 

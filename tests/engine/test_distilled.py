@@ -168,7 +168,10 @@ def add_pair(folder: Path) -> None:
         (tamper("annotations"), r"annotations/000002\.png is not the file of the manifest"),
         (remove_pair, r"its manifest differ in 000002\.png"),
         (add_pair, r"its manifest differ in zz\.png"),
-        (lambda f: (f / "images" / "000001.png").unlink(), r"images/000001\.png is missing: every image needs its mask"),
+        (
+            lambda f: (f / "images" / "000001.png").unlink(),
+            r"images/000001\.png is missing: every image needs its mask",
+        ),
         (lambda f: (f / "annotations" / "000001.png").unlink(), r"annotations/000001\.png is missing"),
         (lambda f: (f / MANIFEST).write_text("[]"), r"manifest\.json is no manifest: delete it, it is optional"),
         (lambda f: (f / MANIFEST).write_text("{}"), r"manifest\.json is no manifest"),

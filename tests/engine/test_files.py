@@ -32,7 +32,11 @@ from d3s2bench.files import (
 )
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**9), 10**9)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
@@ -108,7 +112,7 @@ def test_nobody_ever_sees_half_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"{", b"", b"\xff", b'{"a": 1'])
 def test_torn_json_is_one_line_that_says_what_to_do(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "v.json").write_bytes(content)
-    with pytest.raises(StoreError, match="v.json is no valid JSON .*: delete it and run again") as caught:
+    with pytest.raises(StoreError, match=r"v\.json is no valid JSON .*: delete it and run again") as caught:
         read_json(tmp_path / "v.json")
     assert "\n" not in str(caught.value)
 
@@ -201,7 +205,9 @@ def test_the_ignore_value_becomes_255(tmp_path: Path) -> None:
 
 def test_a_label_out_of_range_is_named(tmp_path: Path) -> None:
     file = saved(np.array([[0, 3]], np.uint8), tmp_path / "m.png")
-    message = r"m\.png holds label 3, but there are 3 classes \(0 to 2\) and ignore 255: mend the mask or the class list"
+    message = (
+        r"m\.png holds label 3, but there are 3 classes \(0 to 2\) and ignore 255: mend the mask or the class list"
+    )
     with pytest.raises(DatasetError, match=message):
         read_mask(file, 3)
 

@@ -49,8 +49,11 @@ def check(place: Path, kills: int) -> None:
     table, errors = (whole := started(place, place / "whole")).communicate()
     assert whole.returncode == 0, errors
     assert killed_run(place, kills) == table
-    images = [sorted(f.read_bytes() for f in (place / out).glob("store/distilled/*/images/*.png")) for out in ("whole", "killed")]
-    assert images[0] == images[1]
+    assert images_of(place / "whole") == images_of(place / "killed")
+
+
+def images_of(out: Path) -> list[bytes]:
+    return sorted(file.read_bytes() for file in out.glob("store/distilled/*/images/*.png"))
 
 
 def test_three_kills(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d3s2bench import BudgetError, ConfigError, DatasetError, ModelError, PluginError
-from d3s2bench.config import make_config
 from d3s2bench.errors import UnknownNameError
 from d3s2bench.plan import Node, Plan
 
@@ -84,9 +83,15 @@ def test_the_controls_come_by_themselves(plan_of: Any) -> None:
     ]
 
 
-def test_controls_of_equal_information_on_request(plan_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UnknownNameError, match="unknown synthesizer 'layout'"):  # which the fakes lack
-        plan_of(controls="all")
+def test_controls_of_equal_information_on_request(plan_of: Any) -> None:
+    default, everything = plan_of(synth="noisy", controls="default"), plan_of(synth="noisy", controls="all")
+    added = [everything.nodes[key].run["spec"] for key in everything.records if key not in default.records]
+    named = [(c["selector"]["name"], c["synth"]["name"], c["evaluator"]["options"]["labels"]) for c in added]
+    assert named == [("first", "layout", "hard"), ("first", "real", "soft")]
+
+
+def test_no_controls_on_request(plan_of: Any) -> None:
+    assert len(plan_of(synth="noisy", controls="none").records) == 1
 
 
 @given(st.sets(st.sampled_from(["first", "random"]), min_size=1), st.sets(st.integers(0, 9), min_size=1, max_size=4))
@@ -203,8 +208,10 @@ def test_only_a_scored_record_is_done(plan_of: Any, tmp_path: Path, status: str,
 
 
 def test_a_missing_teacher_names_the_command(plan_of: Any) -> None:
-    with pytest.raises(ModelError, match="no teacher for dataset 'tiny': make one with 'd3s2bench train teacher") as caught:
-        plan_of(synth="taught")
+    with pytest.raises(
+        ModelError, match="no teacher for dataset 'tiny': make one with 'd3s2bench train teacher"
+    ) as caught:
+        plan_of(synth="taught", teacher_arch="flat")
     assert "--train-missing" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -240,18 +247,34 @@ def test_a_teacher_that_is_not_there_is_named(plan_of: Any) -> None:
         ({"selector": "firt"}, UnknownNameError, "unknown selector 'firt': did you mean 'first'"),
         ({"synth": "nosy"}, UnknownNameError, "unknown synthesizer 'nosy': did you mean 'noisy'"),
         ({"evaluator": "majorty"}, UnknownNameError, "unknown evaluator 'majorty': did you mean 'majority'"),
-        ({"arch": "flatt"}, UnknownNameError, "unknown architecture of evaluator 'majority' 'flatt': did you mean 'flat'"),
+        (
+            {"arch": "flatt"},
+            UnknownNameError,
+            "unknown architecture of evaluator 'majority' 'flatt': did you mean 'flat'",
+        ),
         ({"dataset": "tinny"}, UnknownNameError, "unknown dataset 'tinny'"),
         ({"eval_split": "tst"}, DatasetError, "dataset 'tiny' has no split 'tst': choose one of test, train, val"),
         ({"rate": 0.001}, BudgetError, "gives 0 images"),
         ({"rate": 2}, BudgetError, "out of range"),
-        ({"protocol": {"iteration": 3}}, UnknownNameError, "unknown protocol key 'iteration': did you mean 'iterations'"),
-        ({"protocol": {"iterations": "many"}}, ConfigError, "protocol.iterations is 'many': it must be of type int, as 5"),
+        (
+            {"protocol": {"iteration": 3}},
+            UnknownNameError,
+            "unknown protocol key 'iteration': did you mean 'iterations'",
+        ),
+        (
+            {"protocol": {"iterations": "many"}},
+            ConfigError,
+            "protocol.iterations is 'many': it must be of type int, as 5",
+        ),
         ({"protocol": {"iterations": 1e3}}, ConfigError, "protocol.iterations is 1000.0: it must be of type int"),
         ({"protocol": {"size": 3}}, ConfigError, "protocol.size is 3: it must be of type list"),
         ({"options": {"selector": {"first": {"ofset": 1}}}}, UnknownNameError, "did you mean 'offset'"),
         ({"options": {"selector": {"first": {"offset": "x"}}}}, ConfigError, "could not be converted to Integer"),
-        ({"options": {"dataset": {"folder": {"nam": 1}}}}, UnknownNameError, "unknown option of dataset 'folder' 'nam'"),
+        (
+            {"options": {"dataset": {"folder": {"nam": 1}}}},
+            UnknownNameError,
+            "unknown option of dataset 'folder' 'nam'",
+        ),
         ({"options": {"dataset": {"folder": {"root": "x"}}}}, UnknownNameError, "unknown option of dataset 'folder'"),
     ],
     ids=str,
@@ -267,7 +290,14 @@ def test_bad_input_is_refused_before_anything_runs(
 def test_options_for_a_component_that_does_not_exist_are_refused(tiny: Path, tmp_path: Path) -> None:
     config = fake_config(tiny, tmp_path / "runs", options={"synth": {"nosy": {"strength": 1}}})
     with pytest.raises(UnknownNameError, match="did you mean 'noisy'"):
-        planner_of(config).check_names()
+        planner_of(config).check_options()
+
+
+def test_options_of_a_component_that_is_not_used_are_checked_too(tiny: Path, tmp_path: Path) -> None:
+    config = fake_config(tiny, tmp_path / "runs", options={"synth": {"noisy": {"strenght": 1}}})
+    planner_of(config).matrix()  # uses real alone
+    with pytest.raises(UnknownNameError, match="unknown option of synthesizer 'noisy' 'strenght': did you mean 'stren"):
+        planner_of(config).check_options()
 
 
 def test_a_missing_train_split_is_named(plan_of: Any, tiny: Path) -> None:
@@ -277,7 +307,7 @@ def test_a_missing_train_split_is_named(plan_of: Any, tiny: Path) -> None:
 
 
 def test_a_dataset_that_reads_files_needs_its_place(tiny: Path, tmp_path: Path) -> None:
-    config = make_config({"dataset": "folder", "evaluator": "majority", "arch": "flat", "out": str(tmp_path)})
+    config = fake_config(tiny, tmp_path / "runs", dataset="folder")
     with pytest.raises(ConfigError, match="dataset 'folder' needs its place: give --data-root DIR"):
         planner_of(config).matrix()
 
@@ -288,9 +318,7 @@ def test_a_whole_number_stands_for_a_fraction(plan_of: Any) -> None:
     assert (value, type(value)) == (1.0, float)
 
 
-def test_a_component_that_misses_a_library_is_refused(
-    plan_of: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_component_that_misses_a_library_is_refused(plan_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from d3s2bench import Component
     from d3s2bench.plugins import Registered, Registry
 
@@ -346,7 +374,7 @@ def test_the_command_in_each_record_repeats_it(tiny: Path, tmp_path: Path, monke
         "synth": ["real", "noisy"],
         "seed": [3, 4],
         "rate": 0.123456789,
-        "controls": "default",
+        "controls": "all",
         "size": [48, 32],
         "threads": 2,
         "eval_split": "val",
@@ -354,7 +382,7 @@ def test_the_command_in_each_record_repeats_it(tiny: Path, tmp_path: Path, monke
         "options": {"synth": {"noisy": {"strength": 2.5, "size": [8, 6]}}},
     }
     plan = planner_of(fake_config(tiny, tmp_path / "runs", **given)).matrix()
-    assert len(plan.records) == 2 * 3 + 2 + 1
+    assert len(plan.records) == 2 * (3 + 3) + 1
     for key in plan.records:
         config = parsed(plan.nodes[key].run["command"], monkeypatch)
         config.data_root = {"tiny": str(tiny)}

@@ -16,7 +16,9 @@ from d3s2bench import Component, ConfigError, PluginError
 from d3s2bench.plugins import Registered, Registry, configure, options_of
 
 HEAD = "from d3s2bench import Component, hookimpl\n@hookimpl\ndef register_selectors():\n    return "
-HEALTHY = HEAD + "[Component('selector', 'mine', 'healthy:Mine', 'A healthy one')]\nclass Mine:\n    deterministic = True\n"
+HEALTHY = (
+    HEAD + "[Component('selector', 'mine', 'healthy:Mine', 'A healthy one')]\nclass Mine:\n    deterministic = True\n"
+)
 PLUGINS = {
     "healthy": (HEALTHY, "ok"),
     "importless": ("import no_such_module_anywhere\n", "broken: ModuleNotFoundError: No module named 'no_such_module"),
@@ -34,7 +36,10 @@ PLUGINS = {
     "noclass": (HEAD + "['selector']\n", "broken: PluginError: 'selector' is no Component of a known kind"),
     "kindless": (HEAD + "[Component('selectr', 'kindless', 'kindless:A', '')]\n", "broken: PluginError: "),
     "twin": (HEAD + "[Component('selector', 'random', 'twin:A', '')]\n", "broken: the name is taken by d3s2bench"),
-    "needy": (HEAD + "[Component('selector', 'needy', 'needy:A', '', ('no_such_lib', 'json'))]\n", "missing: no_such_lib"),
+    "needy": (
+        HEAD + "[Component('selector', 'needy', 'needy:A', '', ('no_such_lib', 'json'))]\n",
+        "missing: no_such_lib",
+    ),
     "lazy": (HEAD + "[Component('selector', 'lazy', 'no_such_module:A', '')]\n", "ok"),
 }
 """Module → its source and the beginning of the status of its row."""

@@ -22,9 +22,9 @@ from d3s2bench.records import (
     new_record,
     read_record,
     read_records,
+    recomputed_miou,
     record_file,
     record_id,
-    recomputed_miou,
     write_counts,
     write_record,
 )
@@ -116,7 +116,7 @@ def test_tampered_counts_are_refused(tmp_path: Path) -> None:
     file = stored(tmp_path)
     np.savez(file.with_suffix(".npz"), total=np.eye(3, dtype=np.int64), per_image=CONFUSION)
     for read in (read_record, recomputed_miou):
-        with pytest.raises(StoreError, match="not what its record was scored from: delete .*json, run again"):
+        with pytest.raises(StoreError, match=r"not what its record was scored from: delete .*\.json, run again"):
             read(file)
 
 
@@ -157,7 +157,7 @@ def test_every_key_of_the_schema_is_described() -> None:
         if isinstance(node, dict):
             for name, part in node.get("properties", {}).items():
                 assert "description" in part or "$ref" in part, f"{where}/{name} says nothing about itself"
-            for name, part in node.items():
+            for name, part in ((k, v) for k, v in node.items() if k != "if"):
                 check(part, f"{where}/{name}")
 
     check(json.loads(SCHEMA.read_text()), "")

@@ -148,8 +148,8 @@ def test_the_python_function_gives_the_same_numbers(finished: Path, tmp_path: Pa
     script.write_text(
         "import json\nfrom d3s2bench import run\n"
         f"result = run(dataset='tiny', data_root={{'tiny': {str(finished / 'tiny')!r}}}, rate=0.2, synth='real',\n"
-        f"    out={str(tmp_path / 'runs')!r}, controls='none', protocol={{'iterations': 12, 'converged_iterations': 20,\n"
-        "    'size': [32, 24], 'batch_size': 4})\n"
+        f"    out={str(tmp_path / 'runs')!r}, controls='none', protocol={{'iterations': 12,\n"
+        "    'converged_iterations': 20, 'size': [32, 24], 'batch_size': 4})\n"
         "print(json.dumps([r['metrics']['miou'] for r in result.records]))\n"
     )
     made = subprocess.run([sys.executable, "-P", str(script)], capture_output=True, text=True)
@@ -212,4 +212,4 @@ def test_a_corrupt_image_fails_its_cells_alone(tiny: Path, tmp_path: Path) -> No
     assert str(broken) in made.stderr
     assert "Traceback" not in made.stderr
     by_status = {record["status"] for record in read_records(tmp_path / "runs")}
-    assert by_status == {"ok", "failed"}
+    assert by_status == {"ok", "failed", "skipped"}  # the full set fails itself, its sets are never made or are fine

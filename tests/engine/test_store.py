@@ -119,7 +119,7 @@ def test_keys_do_not_wait_for_each_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize("below", ["runs", "runs/deeper"])
 def test_a_place_below_a_file_is_refused(tmp_path: Path, below: str) -> None:
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(StoreError, match=r"cannot write to .*runs.*: give another folder with --out") as caught:
+    with pytest.raises(StoreError, match=r"cannot write to .*runs.*: give another --out") as caught:
         Store(tmp_path / below).prepare()
     assert "\n" not in str(caught.value)
 

@@ -1,0 +1,151 @@
+"""The runner: a failing node fails its dependants alone, and each says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_fakes import fake_config, install_fakes, planner_of
+
+from d3s2bench import StageError
+from d3s2bench.plan import Node, Plan
+from d3s2bench.plugins import registry
+from d3s2bench.records import read_record, record_file
+from d3s2bench.runner import Outcome, Workers, execute
+from d3s2bench.workspace import Workspace
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    install_fakes(monkeypatch, tmp_path / "site")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    registry.cache_clear()
+    yield
+    registry.cache_clear()
+
+
+# --- real processes --------------------------------------------------------------------------------------------------
+
+
+def run(tiny: Path, out: Path, **given: Any) -> tuple[Plan, Outcome, list[str]]:
+    config = fake_config(tiny, out, **given)
+    planner = planner_of(config)
+    plan, scored = planner.matrix(), []
+    outcome = execute(plan, planner.workspace, 1, 2, lambda node: scored.append(node.key))
+    return plan, outcome, scored
+
+
+def record_of(plan: Plan, out: Path, selector: str) -> dict[str, Any]:
+    (key,) = [k for k in plan.records if plan.nodes[k].run["spec"]["selector"]["name"] == selector]
+    return read_record(record_file(out, key))
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_failing_node_fails_its_dependants_alone(tiny: Path, tmp_path: Path, capsys: Any) -> None:
+    plan, outcome, scored = run(tiny, tmp_path / "runs", selector=["fails", "first"])
+    reason = "select fails #0: RuntimeError: it went wrong (traceback in the folder logs)"
+    assert list(outcome.failed.values()) == [reason]
+    assert set(outcome.skipped.values()) == {reason}
+    assert len(outcome.skipped) == 2  # its set and its record
+    failed, good = (record_of(plan, tmp_path / "runs", name) for name in ("fails", "first"))
+    assert (failed["status"], failed["reason"], failed["metrics"]) == ("skipped", reason, None)
+    assert good["status"] == "ok"
+    assert scored == [key for key in plan.records if key.startswith(good["id"])]
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    assert "RuntimeError: it went wrong" in told
+
+    again = run(tiny, tmp_path / "runs", selector=["fails", "first"])
+    assert again[2] == []  # what was scored is not scored again; what failed is tried again
+    assert list(again[1].failed.values()) == [reason]
+
+
+@pytest.mark.usefixtures("fakes")
+def test_workers_and_their_number_change_no_result(tiny: Path, tmp_path: Path) -> None:
+    numbers = []
+    for count in (1, 3):
+        config = fake_config(tiny, tmp_path / str(count), selector=["first", "random"], synth="noisy", seed=[0, 1])
+        planner = planner_of(config)
+        plan = planner.matrix()
+        assert execute(plan, planner.workspace, 1, count, lambda node: None) == Outcome()
+        records = [read_record(record_file(tmp_path / str(count), key)) for key in plan.records]
+        numbers.append([(r["id"], r["metrics"], r["confusion"]["sha256"], r["provenance"]["seeds"]) for r in records])
+    assert numbers[0] == numbers[1]
+
+
+# --- the order, without processes ------------------------------------------------------------------------------------
+
+
+class Pool(Workers):
+    """Runs nodes in this process: remembers the order, fails those it is told to."""
+
+    order: list[str]
+    fails: set[str]
+    done: set[str]
+
+    def run(self, node: Node, progress: Callable[[int, int, str], None]) -> None:
+        assert self.done.issuperset(node.needs), "a node ran before what it needs"
+        self.order.append(str(node.identity["name"]))
+        if node.identity["name"] in self.fails:
+            raise StageError("broken")
+        self.done.add(node.key)
+
+
+@pytest.fixture
+def executed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., tuple[Pool, dict[str, str], dict[str, str]]]:
+    """Executes a graph given as name → names of what it needs; returns names that failed and were skipped."""
+
+    def go(graph: dict[str, list[str]], fails: set[str], count: int = 2) -> tuple[Pool, dict[str, str], dict[str, str]]:
+        workspace, plan, keys = Workspace(tmp_path), Plan(), {}
+        workspace.store.prepare()
+        for name, needs in graph.items():
+            node = plan.add(Node("index", {"name": name}, {}, tuple(keys[need] for need in needs)))
+            keys[name] = node.key
+        pool = Pool(workspace, 1, count)
+        pool.order, pool.fails, pool.done = [], fails, set()
+        monkeypatch.setattr("d3s2bench.runner.Workers", lambda *_: pool)
+        outcome = execute(plan, workspace, 1, count, lambda node: None)
+        names = {key: name for name, key in keys.items()}
+        failed, skipped = ({names[k]: v for k, v in part.items()} for part in (outcome.failed, outcome.skipped))
+        return pool, failed, skipped
+
+    return go
+
+
+def test_every_node_runs_once_after_what_it_needs(executed: Any) -> None:
+    pool, failed, skipped = executed({"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"], "e": []}, set())
+    assert sorted(pool.order) == ["a", "b", "c", "d", "e"]
+    assert failed == skipped == {}
+
+
+def test_all_that_follow_a_failure_are_skipped_for_its_reason(executed: Any) -> None:
+    pool, failed, skipped = executed({"a": [], "b": [], "c": ["a"], "d": ["c", "b"], "e": ["b"]}, {"a"})
+    assert sorted(pool.order) == ["a", "b", "e"]
+    assert failed == {"a": "index masks: broken"}
+    assert skipped == {"c": "index masks: broken", "d": "index masks: broken"}
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_failure_under_a_large_matrix_is_no_recursion(executed: Any, count: int) -> None:
+    graph = {"root": []} | {f"n{i}": ["root"] for i in range(3000)} | {"other": []}
+    pool, failed, skipped = executed(graph, {"root"}, count)
+    assert sorted(pool.order) == ["other", "root"]
+    assert (len(failed), len(skipped)) == (1, 3000)
+
+
+def test_finished_nodes_are_not_run(executed: Any, tmp_path: Path) -> None:
+    first, _, _ = executed({"a": [], "b": ["a"]}, set())
+    for key in [Node("index", {"name": name}, {}).key for name in "ab"]:
+        first.workspace.store.produce("index", key, lambda folder: {})
+    second, _, _ = executed({"a": [], "b": ["a"], "c": []}, set())
+    assert second.order == ["c"]
+
+
+def test_an_unexpected_error_stops_the_run_and_the_workers(executed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pool, "run", lambda *_: (_ for _ in ()).throw(ZeroDivisionError("bug")))
+    with pytest.raises(ZeroDivisionError):
+        executed({"a": [], "b": ["a"]}, set())

@@ -1,0 +1,205 @@
+"""One worker process: answers, dies, is killed, ends with its parent."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engine_fakes import environment, fake_config, install_fakes, planner_of
+
+from d3s2bench import DatasetError, StageError
+from d3s2bench.plan import Node, Plan
+from d3s2bench.plugins import registry
+from d3s2bench.runner import Workers
+from d3s2bench.store import Store
+from d3s2bench.worker import Worker, WorkerDied, explain, thread_environment
+from d3s2bench.workspace import Workspace
+
+
+@pytest.fixture(autouse=True)
+def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """The fakes are installed, for this process and for its workers."""
+    install_fakes(monkeypatch, tmp_path / "site")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    registry.cache_clear()
+    yield
+    registry.cache_clear()
+
+
+@pytest.fixture
+def workspace(tiny: Path, tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "runs", {"tiny": str(tiny)})
+
+
+@pytest.fixture
+def worker(workspace: Workspace, tmp_path: Path) -> Iterator[Worker]:
+    worker = Worker(workspace, 1, tmp_path / "logs" / "worker.log")
+    yield worker
+    worker.stop()
+
+
+def planned(tiny: Path, out: Path, **given: object) -> Plan:
+    return planner_of(fake_config(tiny, out, **given)).sets()
+
+
+def nodes(plan: Plan) -> dict[str, Node]:
+    return {node.stage: node for node in plan.nodes.values()}
+
+
+def silent(done: int, total: int, note: str) -> None:
+    pass
+
+
+def test_a_worker_makes_stage_after_stage(worker: Worker, tiny: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int, str]] = []
+    plan = planned(tiny, tmp_path / "runs")
+    for node in plan.nodes.values():
+        worker.run(node, lambda *progress: told.append(progress))
+    assert all(node.done(Store(tmp_path / "runs")) for node in plan.nodes.values())
+    assert (20, 20, "masks") in told
+    assert (4, 4, "images") in told
+
+
+def test_a_failing_stage_is_one_line_and_the_worker_goes_on(worker: Worker, tiny: Path, tmp_path: Path) -> None:
+    index, selection, _ = planned(tiny, tmp_path / "runs", selector="fails").nodes.values()
+    worker.run(index, silent)
+    with pytest.raises(StageError) as caught:
+        worker.run(selection, silent)
+    assert str(caught.value) == "RuntimeError: it went wrong (traceback in the folder logs)"
+    assert not isinstance(caught.value, WorkerDied)
+    log = worker.log.read_text()
+    assert "Traceback" in log
+    assert "engine_fakes.py" in log
+    worker.run(nodes(planned(tiny, tmp_path / "runs"))["selection"], silent)
+
+
+def test_our_own_error_is_passed_on_as_it_is(worker: Worker, tiny: Path, tmp_path: Path) -> None:
+    plan = planned(tiny, tmp_path / "runs", selector="greedy")
+    worker.run(nodes(plan)["index"], silent)
+    with pytest.raises(StageError, match=r"^selector 'greedy' gave 5 images for a budget of 4$"):
+        worker.run(nodes(plan)["selection"], silent)
+
+
+def test_a_bad_file_is_named(worker: Worker, tiny: Path, tmp_path: Path) -> None:
+    plan = planned(tiny, tmp_path / "runs")
+    (tiny / "annotations/train/004.png").write_bytes(b"")
+    with pytest.raises(StageError, match=r"annotations/train/004\.png is corrupt or no image"):
+        worker.run(nodes(plan)["index"], silent)
+
+
+def killed_plan(tiny: Path, tmp_path: Path, lives: int) -> tuple[Path, Plan]:
+    file = tmp_path / "lives"
+    file.write_text("\n".join(["x"] * lives))
+    options = {"selector": {"killed": {"lives": str(file)}}}
+    return file, planned(tiny, tmp_path / "runs", selector="killed", options=options)
+
+
+def test_a_killed_worker_says_so_in_one_line(worker: Worker, tiny: Path, tmp_path: Path) -> None:
+    _, plan = killed_plan(tiny, tmp_path, 1)
+    worker.run(nodes(plan)["index"], silent)
+    with pytest.raises(WorkerDied) as caught:
+        worker.run(nodes(plan)["selection"], silent)
+    log = str(worker.log)
+    assert str(caught.value) == f"its worker process ended (exit status -9; out of memory?): see {log}"
+    with pytest.raises(WorkerDied):
+        worker.run(nodes(plan)["selection"], silent)
+
+
+@pytest.mark.parametrize(("lives", "left", "works"), [(1, 0, True), (3, 1, False)])
+def test_a_killed_worker_is_tried_once_more(
+    workspace: Workspace, tiny: Path, tmp_path: Path, lives: int, left: int, works: bool
+) -> None:
+    file, plan = killed_plan(tiny, tmp_path, lives)
+    pool = Workers(workspace, 1, 1)
+    try:
+        pool.run(nodes(plan)["index"], silent)
+        if works:
+            pool.run(nodes(plan)["selection"], silent)
+        else:
+            with pytest.raises(WorkerDied, match="out of memory"):
+                pool.run(nodes(plan)["selection"], silent)
+    finally:
+        pool.stop()
+    assert len(file.read_text().split()) == left
+    assert nodes(plan)["selection"].done(workspace.store) is works
+
+
+def test_a_stopped_pool_starts_nobody(workspace: Workspace, tiny: Path, tmp_path: Path) -> None:
+    """After Ctrl-C the node at work is not tried again."""
+    pool = Workers(workspace, 1, 1)
+    pool.stop()
+    with pytest.raises(WorkerDied, match="the run was stopped"):
+        pool.run(nodes(planned(tiny, tmp_path / "runs"))["index"], silent)
+    assert pool.all == []
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from d3s2bench.worker import Worker
+from d3s2bench.workspace import Workspace
+workers = [Worker(Workspace(Path(sys.argv[1])), 1, Path(sys.argv[1]) / f"{i}.log") for i in range(2)]
+print(*(worker.process.pid for worker in workers), flush=True)
+time.sleep(60)
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_when_their_parent_dies(tmp_path: Path, end: signal.Signals) -> None:
+    command = [sys.executable, "-P", "-c", PARENT, str(tmp_path)]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
+    assert parent.stdout
+    children = [int(pid) for pid in parent.stdout.readline().split()]
+    assert all(map(alive, children))
+    parent.send_signal(end)
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while any(map(alive, children)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(alive, children))
+
+
+def test_threads_are_set_before_anything_is_imported(worker: Worker) -> None:
+    variables = Path(f"/proc/{worker.process.pid}/environ").read_bytes().split(b"\0")
+    for name, value in thread_environment(1).items():
+        assert f"{name}={value}".encode() in variables
+    assert thread_environment(3)["OMP_NUM_THREADS"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (DatasetError("x.png is corrupt"), "x.png is corrupt"),
+        (DatasetError("two\nlines"), "two lines"),
+        (DatasetError(), "no message"),
+        (ValueError("two\n lines"), "ValueError: two  lines (--debug shows the traceback)"),
+        (KeyError(), "KeyError: no message (--debug shows the traceback)"),
+        (MemoryError(), "out of memory: use fewer --workers or a smaller batch"),
+        (OSError(28, "No space left on device", "/data/x"), "/data/x: No space left on device: free space"),
+        (OSError("strange"), "the output folder: strange: free space"),
+    ],
+)
+def test_every_error_is_one_line(error: Exception, said: str) -> None:
+    assert explain(error).startswith(said)
+    assert "\n" not in explain(error)
+
+
+def test_what_a_component_prints_is_no_answer(worker: Worker, tiny: Path, tmp_path: Path) -> None:
+    """Libraries and their child processes print; the worker's stdout is for answers alone."""
+    plan = planned(tiny, tmp_path / "runs", selector="loud")
+    for node in plan.nodes.values():
+        worker.run(node, silent)
+    assert "from a child" in worker.log.read_text()
