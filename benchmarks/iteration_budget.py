@@ -30,7 +30,7 @@ RATE = 0.01
 
 @dataclass(frozen=True)
 class Point:
-    """One training: what was trained on what for how long, and what came of it."""
+    """One training: what was trained on what for how long, what came of it and the CPU time it took."""
 
     arch: str
     data: str
@@ -62,14 +62,14 @@ class Subset:
 
 def measure(dataset: Scenes, arch: str, data: str, seed: int, iterations: int) -> Point:
     """Trains once and scores on the validation split."""
-    start = time.perf_counter()
+    start = time.process_time()
     evaluator = Torch()
     protocol = evaluator.protocol(arch, SIZE) | {"iterations": iterations}
     with tempfile.TemporaryDirectory() as folder:
         context = Context(dataset, seed=derive_seed("train", seed), workdir=Path(folder))
         model = evaluator.train(pairs(dataset, data, seed), arch, protocol, context)
         counts = evaluator.evaluate(model, dataset.split("val"), protocol, context)
-    return Point(arch, data, seed, iterations, scores(counts.total)["miou"], time.perf_counter() - start)
+    return Point(arch, data, seed, iterations, scores(counts.total)["miou"], time.process_time() - start)
 
 
 def pairs(dataset: Scenes, data: str, seed: int) -> Split:
@@ -93,7 +93,7 @@ def table(points: Iterable[Point]) -> str:
     """Markdown: a row for each curve, mean ± standard deviation over seeds for each number of iterations."""
     points = list(points)
     budgets = sorted({p.iterations for p in points})
-    lines = ["| architecture | data | " + " | ".join(map(str, budgets)) + " | s / 100 iterations |"]
+    lines = ["| architecture | data | " + " | ".join(map(str, budgets)) + " | CPU s / 100 iterations |"]
     lines.append("|---|---|" + "---|" * (len(budgets) + 1))
     for arch, data in sorted({(p.arch, p.data) for p in points}):
         curve = [p for p in points if (p.arch, p.data) == (arch, data)]

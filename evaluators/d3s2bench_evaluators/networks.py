@@ -19,28 +19,27 @@ INPUT_MEAN, INPUT_STD = 0.5, 0.25
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions with BatchNorm, ReLU after each; the identity is added when ``residual``."""
+    """A residual block (He et al. 2016): two 3×3 convolutions with BatchNorm, ReLU after each."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1, dilation: int = 1, residual: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
         self.first = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.first_norm = nn.BatchNorm2d(outputs)
         self.second = nn.Conv2d(outputs, outputs, 3, 1, dilation, dilation, bias=False)
         self.last_norm = nn.BatchNorm2d(outputs)
-        self.shortcut = _shortcut(inputs, outputs, stride) if residual else None
+        self.shortcut = _shortcut(inputs, outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.first_norm(self.first(x)))
-        out = self.last_norm(self.second(out))
-        return F.relu(out if self.shortcut is None else out + self.shortcut(x))
+        return F.relu(self.last_norm(self.second(out)) + self.shortcut(x))
 
 
 class ConvBlock(nn.Module):
-    """One convolution with BatchNorm and ReLU."""
+    """One 3×3 convolution with BatchNorm and ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        self.conv = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.last_norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -74,7 +73,7 @@ Tappable: TypeAlias = Block | ConvBlock | Pyramid
 
 
 class UNet(nn.Module):
-    """A U-Net (Ronneberger et al. 2015) with BatchNorm, strided residual blocks down and bilinear steps up.
+    """A U-Net (Ronneberger et al. 2015) of residual blocks: strided on the way down, bilinear on the way up.
 
     ``channels`` are those of the stages from 1/2 resolution to 1/4, 1/8, … For speed, full resolution is left to the
     sub-pixel convolutions (Shi et al. 2016) that open and close the network, and skips are added, not concatenated.
@@ -83,10 +82,10 @@ class UNet(nn.Module):
     def __init__(self, classes: int, channels: Sequence[int]) -> None:
         super().__init__()
         self.classes = classes
-        self.down = nn.ModuleList([ConvBlock(12, channels[0])])
-        self.down.extend(Block(a, b, stride=2, residual=True) for a, b in pairwise(channels))
+        self.down = nn.ModuleList([Block(12, channels[0])])
+        self.down.extend(Block(a, b, stride=2) for a, b in pairwise(channels))
         self.thin = nn.ModuleList(nn.Conv2d(b, a, 1, bias=False) for a, b in pairwise(channels))
-        self.up = nn.ModuleList(ConvBlock(a, a) for a in channels[:-1])
+        self.up = nn.ModuleList(Block(a, a) for a in channels[:-1])
         self.head = nn.Conv2d(channels[0], 4 * classes, 1)
 
     @property
@@ -122,9 +121,9 @@ class DeepLab(nn.Module):
         self.classes = classes
         stem, quarter, eighth, deep = channels
         self.stem = ConvBlock(3, stem, stride=2)
-        self.stages = nn.ModuleList([Block(stem, quarter, stride=2, residual=True)])
-        self.stages.append(Block(quarter, eighth, stride=2, residual=True))
-        self.stages.append(Block(eighth, deep, dilation=2, residual=True))
+        self.stages = nn.ModuleList([Block(stem, quarter, stride=2)])
+        self.stages.append(Block(quarter, eighth, stride=2))
+        self.stages.append(Block(eighth, deep, dilation=2))
         self.pyramid = Pyramid(deep, quarter, rates=(1, 2, 4))
         self.decoder = Block(stem + quarter, stem)
         self.head = nn.Conv2d(stem, classes, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -82,7 +81,7 @@ def workers_of(place: Path) -> list[int]:
     found = []
     for process in Path("/proc").iterdir():
         try:
-            if process.name.isdigit() and str(place) in os.readlink(process / "fd" / "2"):
+            if process.name.isdigit() and str(place) in str((process / "fd" / "2").readlink()):
                 found.append(int(process.name))
         except OSError:
             continue
