@@ -188,8 +188,10 @@ class Synthesizer(Protocol):
 class Evaluator(Protocol):
     """Trains a student on a set of pairs and counts on a split."""
 
-    needs: tuple[str, ...]
-    """May depend on the options (soft labels need the teacher)."""
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """May depend on the options (soft labels need the teacher)."""
+        ...
 
     def architectures(self) -> tuple[str, ...]: ...
 

@@ -121,7 +121,7 @@ def _index(job: Job, work: Path) -> Json:
 def _teacher(job: Job, work: Path) -> Json:
     run, train = job.node.run, job.dataset.split("train")
     evaluator = job.component("evaluator", run["evaluator"])
-    context = job.context(derive_seed("train", run["seed"]), work)
+    context = job.context(run["seed"], work)
     model = evaluator.train(train, run["arch"], run["protocol"], context)
     evaluator.save_teacher(model, train, work, context)
     return _trained(job)
@@ -129,7 +129,7 @@ def _teacher(job: Job, work: Path) -> Json:
 
 def _generator(job: Job, work: Path) -> Json:
     family = job.component("generator", job.node.run["generator"])
-    context = job.context(derive_seed("train", job.node.run["seed"]), work)
+    context = job.context(job.node.run["seed"], work)
     family.train(job.dataset.split("train"), work, context)
     return _trained(job)
 

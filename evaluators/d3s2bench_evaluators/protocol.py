@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from d3s2bench.errors import unknown_name
@@ -39,4 +40,4 @@ def default_protocol(arch: str, size: tuple[int, int]) -> dict[str, Any]:
     """
     if arch not in RECIPES:
         raise unknown_name("architecture", arch, RECIPES)
-    return {"size": list(size), **RECIPES[arch], **COMMON}
+    return {"size": list(size), **deepcopy(RECIPES[arch]), **deepcopy(COMMON)}
