@@ -242,6 +242,8 @@ def _roots(texts: list[str], datasets: list[str]) -> dict[str, str] | None:
             name, folder = ("" if datasets[0] == "folder" else datasets[0]), text
         if not Path(folder).is_dir():
             raise ConfigError(f"--data-root {text}: there is no folder {folder}")
+        if name in roots:
+            raise ConfigError(f"--data-root {text}: '{name or 'folder'}' is given twice: keep one of them")
         roots[name] = str(Path(folder).resolve())
     return roots or None
 

@@ -41,8 +41,12 @@ def write_bytes(file: Path, content: bytes) -> None:
     """Writes under a temporary name and renames: the file is whole or absent."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    partial.replace(file)
+    try:
+        partial.write_bytes(content)
+        partial.replace(file)
+    except OSError as error:  # of a full disk it does not name the file
+        partial.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(file)) from error
 
 
 def write_json(file: Path, value: Any) -> None:

@@ -131,7 +131,7 @@ class Planner:
         self.plan = Plan()
         self._models: dict[tuple[str, str], Model] = {}
         self._instances: dict[tuple[str, str, str], tuple[Any, dict[str, Any]]] = {}
-        self._sizes: dict[str, int] = {}
+        self._sizes: dict[tuple[str, str], int] = {}
 
     # --- cells -------------------------------------------------------------------------------------------------------
 
@@ -184,7 +184,7 @@ class Planner:
         """The plan of scoring a set made elsewhere."""
         c = self.config
         for dataset, evaluator, arch, seed in product(c.dataset, c.evaluator, c.arch, c.seed):
-            total = self._train_size(dataset)
+            total = self._split_size(dataset)
             if images > total:
                 raise BudgetError(f"{folder} holds {images} images, more than the {total} of {dataset}'s train split")
             rate = images / total
@@ -233,6 +233,7 @@ class Planner:
                 "seed": cell.seed,
                 "pairs": pairs["id"] if pairs else "full",
                 "models": {kind: model.identity for kind, model in models.items()},
+                "said": [dataset.name, spec["selector"]["name"], spec["synth"]["name"], cell.rate],
             },
             {
                 "dataset": cell.dataset,
@@ -256,7 +257,7 @@ class Planner:
 
     def _selection(self, cell: Cell) -> Node:
         instance, selector = self._component("selector", cell.selector)
-        budget = Budget.from_rate(cell.rate, self._train_size(cell.dataset))
+        budget = Budget.from_rate(cell.rate, self._split_size(cell.dataset))
         index = self._index(cell.dataset)
         models = self._models_of(instance.needs, cell.dataset)
         identity = {
@@ -329,6 +330,9 @@ class Planner:
         if folder is not None:
             if not folder.is_dir():
                 raise ModelError(f"{kind} folder {folder} does not exist")
+            if not (folder / f"{kind}.json").is_file():
+                make = f"make one with 'd3s2bench train {kind} --dataset {name}'"
+                raise ModelError(f"{folder} is no {kind}: it has no {kind}.json; {make}")
             return Model(folder.resolve(), folder_sha256(folder), self._family(kind))
         node = self._model_node(kind, name)
         if not node.done(self.workspace.store) and not self.config.train_missing:
@@ -362,10 +366,10 @@ class Planner:
     def _dataset(self, name: str) -> Dataset:
         return self.workspace.dataset(name)
 
-    def _train_size(self, name: str) -> int:
-        if name not in self._sizes:
-            self._sizes[name] = len(self._dataset(name).split("train"))
-        return self._sizes[name]
+    def _split_size(self, name: str, split: str = "train") -> int:
+        if (name, split) not in self._sizes:
+            self._sizes[name, split] = len(self._dataset(name).split(split))
+        return self._sizes[name, split]
 
     def _described(self, name: str) -> dict[str, Any]:
         dataset = self._dataset(name)
@@ -373,6 +377,7 @@ class Planner:
         if split not in dataset.splits:
             have = ", ".join(dataset.splits)
             raise DatasetError(f"dataset '{name}' has no split '{split}': choose one of {have} with --eval-split")
+        self._split_size(name, split)  # an empty split or a missing mask shows before anything is trained
         options = self.workspace.dataset_options.get(name, {})
         described = {"name": dataset.name, "fingerprint": dataset.fingerprint, "split": split}
         return described | {"classes": list(dataset.classes), "options": options}
@@ -401,6 +406,7 @@ class Planner:
             if key not in protocol:
                 raise unknown_name("protocol key", key, protocol)
             protocol[key] = _like(protocol[key], value, key)
+        _check_protocol(protocol)
         if cell.converged:
             protocol["iterations"] = protocol["converged_iterations"]
         return protocol | {"threads": self.config.threads, "device": self.config.device}
@@ -450,17 +456,29 @@ def _like(default: Any, value: Any, key: str) -> Any:
     """An override of the same type as what it replaces; a whole number will do where a fraction may stand."""
     if isinstance(default, float) and type(value) is int:
         value = float(value)
+    if isinstance(value, tuple):
+        value = list(value)
     if default is not None and type(value) is not type(default):
         raise ConfigError(f"protocol.{key} is {value!r}: it must be of type {type(default).__name__}, as {default!r}")
     return value
 
 
+def _check_protocol(protocol: Json) -> None:
+    for key in ("iterations", "converged_iterations", "batch_size"):
+        if protocol[key] < 1:
+            raise ConfigError(f"protocol.{key} is {protocol[key]}: it must be at least 1")
+    size = protocol["size"]
+    if len(size) != 2 or not all(isinstance(side, int) and side >= 16 for side in size):
+        raise ConfigError(f"protocol.size is {size}: it must be [width, height], each at least 16 pixels")
+
+
 @lru_cache(maxsize=1)
 def commit() -> str | None:
     """The commit of the code when it runs from a checkout."""
-    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:  # an environment may lie in someone else's checkout
+        subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=True)
+        return subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -121,7 +121,7 @@ def _index(job: Job, work: Path) -> Json:
 def _teacher(job: Job, work: Path) -> Json:
     run, train = job.node.run, job.dataset.split("train")
     evaluator = job.component("evaluator", run["evaluator"])
-    context = job.context(run["seed"], work)
+    context = job.context(derive_seed("train", run["seed"]), work)
     model = evaluator.train(train, run["arch"], run["protocol"], context)
     evaluator.save_teacher(model, train, work, context)
     return _trained(job)

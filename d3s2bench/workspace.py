@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from d3s2bench.config import RunConfig
-from d3s2bench.errors import ConfigError
+from d3s2bench.errors import ConfigError, unknown_name
 from d3s2bench.interfaces import Dataset
 from d3s2bench.plugins import Registry, configure, registry
 from d3s2bench.store import Store
@@ -61,6 +61,8 @@ class Workspace:
         root = self.roots.get(name, self.roots.get(""))
         if name == FOLDER and root is None:
             raise ConfigError("dataset 'folder' needs its place: give --data-root DIR")
+        if not registered:
+            raise unknown_name("dataset", name, {*self.registry.names("dataset"), *filter(None, self.roots)})
         return self._build(name, {"root": Path(root)} if root else {})
 
     def _build(self, component: str, places: dict[str, Any]) -> Dataset:
@@ -69,6 +71,8 @@ class Workspace:
         known = {f.name for f in dataclasses.fields(cls)}
         if "root" in known and "root" not in places:
             raise ConfigError(f"dataset '{component}' reads files: give --data-root {component}=DIR")
+        if "root" in places and "root" not in known:
+            raise ConfigError(f"dataset '{component}' reads no files: give {places['root']} another name")
         options = self.dataset_options.get(component, {})
         given = {k: v for k, v in places.items() if k in known}
         built: Dataset = configure(cls, f"dataset '{component}'", options, **given)

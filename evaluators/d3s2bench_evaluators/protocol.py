@@ -8,8 +8,8 @@ from typing import Any
 from d3s2bench.errors import unknown_name
 
 RECIPES: dict[str, dict[str, Any]] = {
-    "unet": {"channels": [32, 48, 64], "iterations": 800, "converged_iterations": 3000},
-    "deeplab": {"channels": [32, 32, 64, 64], "iterations": 800, "converged_iterations": 3000},
+    "unet": {"channels": [32, 48, 64], "iterations": 800, "converged_iterations": 6400},
+    "deeplab": {"channels": [32, 32, 64, 64], "iterations": 800, "converged_iterations": 6400},
 }
 """What differs by architecture. The iterations were chosen on the validation split of Scenes: where training on a
 random 1 % and on everything stops improving, or half a minute on one core is over
