@@ -94,12 +94,12 @@ def _batch(pairs: Resized, iteration: int, protocol: Json, context: Context) -> 
 
 
 def _optimizer(network: nn.Module, protocol: Json) -> Optimizer:
-    rate, decay = protocol["learning_rate"], protocol["weight_decay"]
+    rate, decay, momentum = protocol["learning_rate"], protocol["weight_decay"], protocol["momentum"]
     match protocol["optimizer"]:
         case "adamw":
-            return AdamW(network.parameters(), rate, weight_decay=decay, fused=True)
+            return AdamW(network.parameters(), rate, (momentum, 0.999), weight_decay=decay, fused=True)
         case "sgd":
-            return SGD(network.parameters(), rate, momentum=0.9, weight_decay=decay, fused=True)
+            return SGD(network.parameters(), rate, momentum, weight_decay=decay, fused=True)
     raise ConfigError(f"protocol: optimizer is '{protocol['optimizer']}', must be 'adamw' or 'sgd'")
 
 
