@@ -19,13 +19,13 @@ os.environ.update({"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"})
 
 import numpy as np
 import torch
+
+from d3s2bench import Context, Selection, Split
+from d3s2bench.datasets.scenes import Scenes
 from d3s2bench_evaluators.torch_evaluator import Torch
 from d3s2bench_synthesizers.guided import Guided
 from d3s2bench_synthesizers.layout import Layout
 from d3s2bench_synthesizers.pixel_family import PixelFamily
-
-from d3s2bench import Context, Selection, Split
-from d3s2bench.datasets.scenes import Scenes
 
 
 class Validation(Scenes):

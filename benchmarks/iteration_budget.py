@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from d3s2bench_evaluators.torch_evaluator import Torch
 
 from d3s2bench import Budget, Context, Image, Mask, Split, derive_seed, scores
 from d3s2bench.datasets.scenes import SIZE, Scenes
+from d3s2bench_evaluators.torch_evaluator import Torch
 
 RATE = 0.01
 
@@ -125,6 +125,9 @@ def draw(points: Iterable[Point], file: Path) -> None:
         means = [statistics.mean(p.miou for p in curve if p.iterations == k) for k in budgets]
         axes.plot(budgets, means, "-o" if data == "full" else "--o", label=f"{arch}, {data}")
     axes.set(xscale="log", xlabel="iterations", ylabel="mIoU on val (%)", title="Scenes, 96×64")
+    ticks = sorted({p.iterations for p in points})
+    axes.set_xticks(ticks, [str(k) for k in ticks])
+    axes.minorticks_off()
     axes.legend()
     figure.savefig(file, dpi=120)
 

@@ -98,6 +98,7 @@ def _start(config: RunConfig | None, given: dict[str, Any]) -> tuple[RunConfig, 
     config = config or make_config(given)
     workspace = Workspace.of(config)
     workspace.store.prepare()
+    workspace.check_device()
     planner = Planner(config, workspace)
     planner.check_options()
     return config, workspace, planner
@@ -112,7 +113,7 @@ def _scored(made: Plan, config: RunConfig, workspace: Workspace) -> Result:
     outcome = execute(made, workspace, config.threads, config.workers, logged)
     references = [import_reference(file, workspace.out) for file in made.references]
     records = [_read(made.nodes[key], workspace) for key in made.records]
-    log.finish()
+    log.finish(len(records) + len(references))
     return Result(records + references, render(records + references), outcome.failed | outcome.skipped)
 
 
@@ -134,7 +135,11 @@ def _described(folder: Path) -> dict[str, Any]:
     manifest = read_json(folder / MANIFEST)
     if not isinstance(manifest, dict):
         raise StoreError(f"{folder / MANIFEST} is no manifest: delete it, it is optional")
-    return {part: manifest.get(part) or component_of("external") for part in ("selector", "synth")}
+    described = {part: manifest.get(part) or component_of("external") for part in ("selector", "synth")}
+    for part, found in described.items():
+        if not isinstance(found, dict) or found.keys() != {"name", "options", "version"}:
+            raise StoreError(f"{folder / MANIFEST}: '{part}' must hold name, options and version, or be left out")
+    return described
 
 
 def _content(pairs: DistilledSet) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -116,8 +117,7 @@ def _assigned(assignments: Iterable[str]) -> dict[str, Any]:
         key, equals, _ = text.partition("=")
         if not equals:
             raise ConfigError(f"'{text}' assigns nothing: write KEY=VALUE, as in synth.guided.scale=2")
-        is_option = key.partition(".")[0] in OPTION_KINDS and key.count(".") >= 2
-        placed.append(f"options.{text}" if is_option else text)
+        placed.append(_place(key) + text[len(key) :])
     try:
         found = OmegaConf.to_container(OmegaConf.from_dotlist(placed))
     except (yaml.YAMLError, OmegaConfBaseException) as error:
@@ -138,7 +138,7 @@ def _file(file: Path) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     try:
-        found = OmegaConf.to_container(OmegaConf.load(file))
+        found = OmegaConf.to_container(_with_dotted_keys(OmegaConf.load(file)))
     except OSError as error:
         raise ConfigError(f"cannot read configuration {file}: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -146,6 +146,24 @@ def _file(file: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ConfigError(f"{file} must hold a mapping of configuration keys")
     return {str(k): v for k, v in found.items()}
+
+
+def _with_dotted_keys(loaded: Any) -> Any:
+    """``synth.guided.scale: 2`` at the top of a file means what it means after ``--set``."""
+    from omegaconf import DictConfig, OmegaConf
+
+    if not isinstance(loaded, DictConfig):
+        return loaded
+    placed = OmegaConf.create({key: value for key, value in loaded.items() if "." not in str(key)})
+    for key in loaded:
+        if "." in str(key):
+            OmegaConf.update(placed, _place(str(key)), loaded[key], force_add=True)
+    return placed
+
+
+def _place(key: str) -> str:
+    """Where a dotted key belongs: ``synth.guided.scale`` is an option."""
+    return f"options.{key}" if key.partition(".")[0] in OPTION_KINDS and key.count(".") >= 2 else key
 
 
 def _check(config: RunConfig) -> None:
@@ -159,5 +177,7 @@ def _check(config: RunConfig) -> None:
             raise ConfigError(f"'{axis}' must list plain values: an option is set as synth.guided.scale=2")
     if min(config.seed) < 0 or config.threads < 1 or (config.workers is not None and config.workers < 1):
         raise ConfigError("seed must be at least 0, threads and workers at least 1")
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", config.device):
+        raise ConfigError(f"unknown device '{config.device}': give cpu, cuda or cuda:N")
     if config.size is not None and (len(config.size) != 2 or min(config.size) < 16):
         raise ConfigError("size must be [width, height], each at least 16 pixels")

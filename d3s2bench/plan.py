@@ -416,7 +416,7 @@ class Planner:
             return self.config.size[0], self.config.size[1]
         height, width, _ = self._dataset(name).split("train").image(0).shape
         scale = LONG_SIDE / max(width, height)
-        return max(8, round(width * scale / 8) * 8), max(8, round(height * scale / 8) * 8)
+        return max(16, round(width * scale / 8) * 8), max(16, round(height * scale / 8) * 8)
 
     def check_options(self) -> None:
         """Options are checked for components that this run does not use, too. Raises ConfigError."""
@@ -465,9 +465,9 @@ def _like(default: Any, value: Any, key: str) -> Any:
 
 def _check_protocol(protocol: Json) -> None:
     for key in ("iterations", "converged_iterations", "batch_size"):
-        if protocol[key] < 1:
+        if protocol.get(key, 1) < 1:
             raise ConfigError(f"protocol.{key} is {protocol[key]}: it must be at least 1")
-    size = protocol["size"]
+    size = protocol.get("size", [16, 16])
     if len(size) != 2 or not all(isinstance(side, int) and side >= 16 for side in size):
         raise ConfigError(f"protocol.size is {size}: it must be [width, height], each at least 16 pixels")
 

@@ -145,7 +145,7 @@ class _Loop:
 
     def _skip(self, node: Node, reason: str) -> None:
         self.outcome.skipped[node.key] = reason
-        self.display.ended(node, f"skipped, since this failed: {reason}")
+        self.display.ended(node, "skipped")
         self._write_failure(node, "skipped", reason)
 
     def _write_failure(self, node: Node, status: str, reason: str) -> None:

@@ -279,11 +279,21 @@ def _pairs(run: Json, dataset: Dataset) -> tuple[Split, dict[str, Any]]:
         return train, {"budget": {"images": len(train), "pixels": pixels, "bytes": None, "total_images": len(train)}}
     folder = Path(run["pairs"]["folder"])
     pairs = DistilledSet.open(folder, len(dataset.classes))
-    if (folder / "artefact.json").exists():
+    if folder.name == run["pairs"]["id"]:
         return pairs, read_json(folder / "artefact.json")
     total = len(dataset.split("train"))
     budget = {"images": len(pairs), "pixels": pairs.pixels, "bytes": pairs.bytes, "total_images": total}
-    return pairs, {"budget": budget, "distilled": run["pairs"]["id"]}
+    return pairs, _told(folder) | {"budget": budget, "distilled": run["pairs"]["id"]}
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    """What the manifest of a set made elsewhere says of the models and seeds behind it."""
+    if not (folder / MANIFEST).exists():
+        return {}
+    found = read_json(folder / MANIFEST)
+    keys = {"teacher": {"sha256", "trained_on"}, "generator": {"sha256", "trained_on"}, "nearest_train": {"rmse_min"}}
+    keys["seeds"] = {"select", "synthesise"}
+    return {key: found[key] for key, inner in keys.items() if inner <= set(found.get(key) or ())}
 
 
 def _provenance(run: Json, about: Json, train_seed: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ class WandbLog:
         self.workspace = workspace
         self.mode = _mode(config.wandb)
         self.problem: str | None = None
+        self.logged = 0
 
     def record(self, record: Json, dataset: str) -> None:
         """Logs a record of the dataset that the workspace opens under that name."""
@@ -29,15 +30,18 @@ class WandbLog:
             return
         try:
             self._log(record, dataset)
+            self.logged += 1
         except Exception as error:  # whatever W&B or the network raises, the local record stands
             self.problem = " ".join(f"{type(error).__name__}: {error}".split())
 
-    def finish(self) -> None:
-        """Says in one line what became of the logging."""
+    def finish(self, records: int = 0) -> None:
+        """Says in one line what became of the logging of so many records."""
         if self.problem:
             print(f"W&B failed ({self.problem}); all results are in {self.workspace.out}", file=sys.stderr)
         elif self.mode is None:
             print("W&B: not logged; set WANDB_API_KEY or WANDB_MODE, or give --wandb offline", file=sys.stderr)
+        elif self.logged < records:
+            print(f"W&B: logged the {self.logged} of {records} records that this run scored itself", file=sys.stderr)
 
     def _log(self, record: Json, dataset: str) -> None:
         import wandb

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -105,24 +107,27 @@ def _attempt(node: Node, workspace: Workspace, progress: Callable[[int, int, str
     try:
         run_stage(node, workspace, progress)
     except Exception as error:  # recorded as the reason of the cell; the worker goes on
-        traceback.print_exc()  # its stderr is the log
-        return {"error": explain(error, "traceback in the folder logs")}
+        with suppress(OSError):  # the log may lie on a full disk
+            traceback.print_exc()  # its stderr is the log
+        return {"error": explain(error, "traceback in the folder logs", str(workspace.out))}
     return {"error": None}
 
 
-def explain(error: BaseException, more: str = "--debug shows the traceback") -> str:
+def explain(error: BaseException, more: str = "--debug shows the traceback", out: str = "the output folder") -> str:
     """One line that says what went wrong and what to do; ``more`` says where to look after a bug."""
+    if code := re.search(r"\(os error (\d+)\)", str(error)):  # how Rust libraries (safetensors) wrap one
+        error = OSError(int(code[1]), os.strerror(int(code[1])))
     if isinstance(error, OSError):
-        error = explain_os(error)
+        error = explain_os(error, out)
     if isinstance(error, MemoryError):
         return "out of memory: use fewer --workers or a smaller batch"
     text = " ".join(str(error).splitlines()) or "no message"
     return text if isinstance(error, D3S2Error) else f"{type(error).__name__}: {text} ({more})"
 
 
-def explain_os(error: OSError) -> StoreError:
+def explain_os(error: OSError, out: str) -> StoreError:
     """A full disk or a missing permission, in words."""
-    where = error.filename or "the output folder"
+    where = error.filename or out
     return StoreError(f"{where}: {error.strerror or error}: free space or permissions there, or give another --out")
 
 

@@ -48,6 +48,18 @@ class Workspace:
     def registry(self) -> Registry:
         return registry()
 
+    def check_device(self) -> None:
+        """Raises ConfigError for a device that is not there; torch is imported for others than the CPU alone."""
+        if self.device == "cpu":
+            return
+        import torch
+
+        try:
+            torch.empty(1, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            what = str(error).splitlines()[0]
+            raise ConfigError(f"device '{self.device}' cannot be used ({what}): leave out --device for cpu") from error
+
     def dataset(self, name: str) -> Dataset:
         """Raises UnknownNameError for a name that is neither registered nor given with ``--data-root``."""
         if name not in self._open:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from d3s2bench import Budget, Context, MaskIndex, Selection
+from d3s2bench import Budget, ConfigError, Context, MaskIndex, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,12 +23,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+FEATURES = "pooled last stage of the teacher"
+
+
 @dataclass(frozen=True)
 class KCenter:
-    """Reads photographs and the teacher; no mask."""
+    """Reads photographs and the teacher; no mask. ``features`` says in each record what the distances are between."""
+
+    features: str = FEATURES
 
     deterministic: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ("teacher",)
+
+    def __post_init__(self) -> None:
+        if self.features != FEATURES:
+            raise ConfigError(f"selector k-center: features are '{self.features}': there is only '{FEATURES}'")
 
     def select(self, index: MaskIndex, budget: Budget, context: Context) -> Selection:
         """``(K,) int64`` centres in the order of choice; scores as in :func:`k_center`."""

@@ -179,6 +179,7 @@ def test_data_roots(tmp_path: Path) -> None:
         ([place], [], "says not which dataset lies there"),
         (["a=/nowhere"], ["a"], "--data-root a=/nowhere: there is no folder /nowhere"),
         (["/nowhere"], ["a"], "there is no folder /nowhere"),
+        ([f"a={place}", f"a={place}/."], ["a"], "'a' is given twice"),
     ):
         with pytest.raises(ConfigError, match=message):
             _roots(texts, datasets)

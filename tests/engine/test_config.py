@@ -64,6 +64,13 @@ def test_options_are_placed_by_kind() -> None:
     assert config.selector == ["a", "b"]
 
 
+def test_a_file_may_place_options_with_dots_as_the_command_line_does(tmp_path: Path) -> None:
+    content = "synth.guided.scale: 2\nprotocol.iterations: 9\noptions: {synth: {guided: {steps: 3}}}"
+    config = from_yaml(tmp_path, content)
+    assert config.options == {"synth": {"guided": {"scale": 2, "steps": 3}}}
+    assert config.protocol == {"iterations": 9}
+
+
 @pytest.mark.parametrize(
     ("assignment", "value"),
     [
@@ -107,6 +114,7 @@ def test_values_have_the_type_that_yaml_gives_them(assignment: str, value: Any) 
         ("options.synth=3", "configuration: .*options.synth"),
         ("options=null", "configuration: .*options"),
         ("preset=[smoke]", "unknown preset"),
+        ("device=gpu", "unknown device 'gpu': give cpu, cuda or cuda:N"),
         ("out=${nowhere}", "configuration: Interpolation key 'nowhere' not found"),
     ],
 )

@@ -95,6 +95,18 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert [f.name for f in tmp_path.iterdir()] == ["v.json"]
 
 
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: Path, content: bytes) -> int:
+        file.touch()
+        raise OSError(28, "No space left on device")  # as the system raises it: without a name
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_bytes(tmp_path / "v", b"1")
+    assert caught.value.filename == str(tmp_path / "v")
+    assert not list(tmp_path.iterdir())
+
+
 def test_nobody_ever_sees_half_a_file(tmp_path: Path) -> None:
     """A hundred writes by one process while another reads."""
     file = tmp_path / "v"

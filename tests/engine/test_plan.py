@@ -238,6 +238,11 @@ def test_a_teacher_that_is_not_there_is_named(plan_of: Any) -> None:
         plan_of(synth="taught", teacher="/nowhere")
 
 
+def test_a_folder_that_is_no_teacher_is_refused(plan_of: Any, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"is no teacher: it has no teacher\.json; make one with 'd3s2bench train"):
+        plan_of(synth="taught", teacher=str(tmp_path))
+
+
 # --- bad input -------------------------------------------------------------------------------------------------------
 
 
@@ -268,6 +273,8 @@ def test_a_teacher_that_is_not_there_is_named(plan_of: Any) -> None:
         ),
         ({"protocol": {"iterations": 1e3}}, ConfigError, "protocol.iterations is 1000.0: it must be of type int"),
         ({"protocol": {"size": 3}}, ConfigError, "protocol.size is 3: it must be of type list"),
+        ({"protocol": {"iterations": 0}}, ConfigError, "protocol.iterations is 0: it must be at least 1"),
+        ({"protocol": {"size": [0, 32]}}, ConfigError, "protocol.size is \\[0, 32\\]: it must be \\[width, height\\]"),
         ({"options": {"selector": {"first": {"ofset": 1}}}}, UnknownNameError, "did you mean 'offset'"),
         ({"options": {"selector": {"first": {"offset": "x"}}}}, ConfigError, "could not be converted to Integer"),
         (
@@ -310,6 +317,24 @@ def test_a_dataset_that_reads_files_needs_its_place(tiny: Path, tmp_path: Path) 
     config = fake_config(tiny, tmp_path / "runs", dataset="folder")
     with pytest.raises(ConfigError, match="dataset 'folder' needs its place: give --data-root DIR"):
         planner_of(config).matrix()
+
+
+def test_a_misspelt_data_root_finds_its_name(tiny: Path, tmp_path: Path) -> None:
+    config = fake_config(tiny, tmp_path / "runs", dataset="camvd", data_root={"camvid": str(tiny)})
+    with pytest.raises(UnknownNameError, match="unknown dataset 'camvd': did you mean 'camvid'"):
+        planner_of(config).matrix()
+
+
+def test_a_split_that_cannot_be_scored_is_refused_before_anything_runs(plan_of: Any, tiny: Path) -> None:
+    (tiny / "annotations/test/003.png").unlink()
+    with pytest.raises(DatasetError, match=r"test/003\.png has no mask"):
+        plan_of()
+
+
+def test_a_record_says_the_name_and_the_rate_that_were_asked_for(plan_of: Any, tiny: Path) -> None:
+    asked = plan_of()
+    assert asked.records != plan_of(rate=0.201).records  # as many images
+    assert asked.records != plan_of(dataset="other", data_root={"other": str(tiny)}).records
 
 
 def test_a_whole_number_stands_for_a_fraction(plan_of: Any) -> None:

@@ -126,6 +126,16 @@ def test_evaluate_scores_a_set_made_elsewhere_like_our_own(finished: Path, tmp_p
     (record,) = read_records(tmp_path / "runs")
     expected = next(r for r in read_records(finished / "runs") if r["spec"]["synth"]["name"] == "guided")
     assert record["metrics"] == expected["metrics"]
+    assert record["provenance"]["teacher"] is None
+
+    (foreign / "manifest.json").write_bytes((ours / "manifest.json").read_bytes())
+    (foreign / "artefact.json").write_text('{"budget": {"images": 99}}')  # the store's own file: not to be believed
+    made = d3s2bench("evaluate", str(foreign), *options)
+    assert made.returncode == 0, made.stderr
+    record = next(r for r in read_records(tmp_path / "runs") if r["spec"]["synth"]["name"] == "guided")
+    assert record["budget"] == expected["budget"]
+    for told in ("teacher", "generator", "nearest_train"):
+        assert record["provenance"][told] == expected["provenance"][told]
 
 
 def test_distill_makes_the_set_and_no_record(finished: Path, tmp_path: Path) -> None:
@@ -188,6 +198,8 @@ def test_two_runs_on_one_folder_share_the_work(finished: Path, tmp_path: Path) -
         (["--set", "sed=2"], "did you mean 'seed'"),
         (["--preset", "smok"], "did you mean 'smoke'"),
         (["--data-root", "tiny=/nowhere"], "there is no folder"),
+        (["--dataset", "scenes", "--data-root", "scenes=/"], "dataset 'scenes' reads no files"),
+        (["--device", "cuda:99"], "device 'cuda:99' cannot be used"),
         (["--out", "/proc/nowhere"], "give another --out"),
         (["--synth", "guided"], "d3s2bench train"),
     ],

@@ -190,6 +190,7 @@ def test_threads_are_set_before_anything_is_imported(worker: Worker) -> None:
         (MemoryError(), "out of memory: use fewer --workers or a smaller batch"),
         (OSError(28, "No space left on device", "/data/x"), "/data/x: No space left on device: free space"),
         (OSError("strange"), "the output folder: strange: free space"),
+        (RuntimeError("I/O error: full (os error 28)"), "the output folder: No space left on device: free space"),
     ],
 )
 def test_every_error_is_one_line(error: Exception, said: str) -> None:

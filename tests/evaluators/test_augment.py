@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from d3s2bench_evaluators.augment import GREY, augment
-from d3s2bench_evaluators.batches import batch_items, resize_mask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d3s2bench import IGNORE
+from d3s2bench_evaluators.augment import GREY, augment
+from d3s2bench_evaluators.batches import batch_items, resize_mask
 
 PLAIN = {"scale": [1, 1], "flip": 0.0, "photometric": 0.0}
 GEOMETRY = {"scale": [0.6, 1.8], "flip": 0.5, "photometric": 0.0}

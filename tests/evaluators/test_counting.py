@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from d3s2bench_evaluators.counting import confusion, count
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from d3s2bench import IGNORE, Context, Image, Mask
+from d3s2bench_evaluators.counting import confusion, count
 
 
 def test_confusion_by_hand() -> None:

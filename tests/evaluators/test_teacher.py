@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from d3s2bench_evaluators.networks import Block
-from d3s2bench_evaluators.teacher import Moments, TorchTeacher, load_teacher
-from d3s2bench_evaluators.torch_evaluator import Torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from d3s2bench import IGNORE, Context, ModelError
+from d3s2bench_evaluators.networks import Block
+from d3s2bench_evaluators.teacher import Moments, TorchTeacher, load_teacher
+from d3s2bench_evaluators.torch_evaluator import Torch
 
 MakeContext = Callable[..., Context]
 SIZE = (48, 32)

@@ -8,10 +8,10 @@ import sys
 from importlib import import_module
 
 import pytest
-from d3s2bench_evaluators import register_evaluators
-from d3s2bench_evaluators.torch_evaluator import Torch
 
 from d3s2bench.interfaces import Evaluator
+from d3s2bench_evaluators import register_evaluators
+from d3s2bench_evaluators.torch_evaluator import Torch
 
 
 def test_registered_under_its_target() -> None:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from d3s2bench_evaluators.losses import HardLabels, SoftLabels
-from d3s2bench_evaluators.networks import FAMILIES
-from d3s2bench_evaluators.torch_evaluator import Torch
-from d3s2bench_evaluators.training import Student, build_network
 from torch import Tensor, nn
 
 from d3s2bench import IGNORE, ConfigError, Context, DatasetError
 from d3s2bench.errors import UnknownNameError
+from d3s2bench_evaluators.losses import HardLabels, SoftLabels
+from d3s2bench_evaluators.networks import FAMILIES
+from d3s2bench_evaluators.torch_evaluator import Torch
+from d3s2bench_evaluators.training import Student, build_network
 
 MakeContext = Callable[..., Context]
 SIZE = (48, 32)

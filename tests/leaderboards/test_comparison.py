@@ -9,12 +9,12 @@ from typing import Any
 import jsonschema
 import pandas as pd
 import pytest
-from d3s2bench_leaderboards.tables import comparison
 from hypothesis import given
 from hypothesis import strategies as st
 from record_fakes import CONVERGED, record
 
 import d3s2bench
+from d3s2bench_leaderboards.tables import comparison
 
 SCHEMA = json.loads((Path(d3s2bench.__file__).parent / "record.schema.json").read_text(encoding="utf-8"))
 

@@ -7,13 +7,13 @@ import io
 import subprocess
 import sys
 
-import d3s2bench_leaderboards
 import pytest
-from d3s2bench_leaderboards.csv import Csv
-from d3s2bench_leaderboards.markdown import Markdown
 from record_fakes import CONVERGED, record
 
+import d3s2bench_leaderboards
 from d3s2bench.interfaces import Renderer
+from d3s2bench_leaderboards.csv import Csv
+from d3s2bench_leaderboards.markdown import Markdown
 
 RECORDS = [
     *(record(miou=m, seed=s) for s, m in enumerate([15.0, 16.0])),

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from d3s2bench_selectors.balanced import Balanced
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from selector_fakes import context, index_of
 
 from d3s2bench import Budget, ConfigError, Context, MaskIndex, Selection
+from d3s2bench_selectors.balanced import Balanced
 
 NO_IMAGES: Context = context([])
 PLAIN: dict[str, Any] = {"min_pixels": 1, "min_share": 0.0, "area_reference": 0.5}

@@ -7,13 +7,13 @@ import sys
 from importlib import import_module
 from typing import Any
 
-import d3s2bench_selectors
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from selector_fakes import ColourTeacher, batchnorm_of, context, index_of, random_images
 
+import d3s2bench_selectors
 from d3s2bench import Budget, Component
 from d3s2bench.interfaces import Selector
 

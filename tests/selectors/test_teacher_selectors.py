@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from d3s2bench_selectors.dfss import Dfss
-from d3s2bench_selectors.k_center import KCenter, k_center
-from d3s2bench_selectors.teacher_features import per_image
 from hypothesis import given
 from hypothesis import strategies as st
 from selector_fakes import ColourTeacher, Photographs, batchnorm_of, blank_index, context, plain, random_images
 
 from d3s2bench import Budget, ConfigError, ModelError
+from d3s2bench_selectors.dfss import Dfss
+from d3s2bench_selectors.k_center import KCenter, k_center
+from d3s2bench_selectors.teacher_features import per_image
 
 POINTS = st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=1, max_size=40)
 
@@ -31,6 +31,12 @@ def test_k_center_reads_the_pooled_layer() -> None:
         farthest = {0: 2, 1: 2, 2: 3, 3: 2}[first]
         chosen = KCenter().select(blank_index(4), Budget(2, 4, 0.5), context(images, ColourTeacher(), seed))
         assert chosen.indices.tolist() == [first, farthest]
+
+
+def test_k_center_says_its_features() -> None:
+    assert KCenter().features == "pooled last stage of the teacher"
+    with pytest.raises(ConfigError, match="there is only 'pooled last stage of the teacher'"):
+        KCenter("pixels")
 
 
 def test_k_center_never_takes_one_of_equal_points_twice() -> None:

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from d3s2bench_synthesizers.pixel_pipeline import LayoutToImagePipeline, build
 from torch import Tensor, nn
 
 from d3s2bench import Context, Dataset, Image, Mask, Selection, Teacher
+from d3s2bench_synthesizers.pixel_pipeline import LayoutToImagePipeline, build
 
 CLASSES = 3
 

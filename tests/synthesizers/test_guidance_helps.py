@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
+from d3s2bench import Context, Image, Mask, Sample, Selection, Split
+from d3s2bench.datasets.scenes import Scenes
 from d3s2bench_evaluators.torch_evaluator import Torch
 from d3s2bench_synthesizers.guided import Guided
 from d3s2bench_synthesizers.layout import Layout
 from d3s2bench_synthesizers.pixel_family import PixelFamily
-
-from d3s2bench import Context, Image, Mask, Sample, Selection, Split
-from d3s2bench.datasets.scenes import Scenes
 
 ASSETS = Scenes(Path()).assets or Path("absent")
 COUNT = 12

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from d3s2bench_synthesizers import pixel_training
-from d3s2bench_synthesizers.pixel_family import PixelFamily
-from d3s2bench_synthesizers.pixel_pipeline import LayoutToImagePipeline
-from d3s2bench_synthesizers.pixel_training import draw, schedule, working_size
 from PIL import Image
 from synthesis_fakes import Squares, context, small_generator
 
 from d3s2bench import ConfigError, DatasetError, ModelError, train_steps
+from d3s2bench_synthesizers import pixel_training
+from d3s2bench_synthesizers.pixel_family import PixelFamily
+from d3s2bench_synthesizers.pixel_pipeline import LayoutToImagePipeline
+from d3s2bench_synthesizers.pixel_training import draw, schedule, working_size
 
 TINY = PixelFamily(iterations=6, batch_size=2, channels=(16, 16), long_side=24, ema=0.5, precision="fp32")
 

@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from d3s2bench_synthesizers.guidance import Guidance
-from d3s2bench_synthesizers.sampling import NoiseLevel, sample
-from d3s2bench_synthesizers.terms import SegmentationConsistency
 from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +15,9 @@ from synthesis_fakes import SmallTeacher, small_generator
 from torch import Tensor
 
 from d3s2bench import ConfigError
+from d3s2bench_synthesizers.guidance import Guidance
+from d3s2bench_synthesizers.sampling import NoiseLevel, sample
+from d3s2bench_synthesizers.terms import SegmentationConsistency
 
 MASKS = torch.tensor([[[0] * 12 + [1] * 12] * 8 + [[2] * 20 + [255] * 4] * 8] * 2)
 FORMS = ("epsilon", "v_prediction", "sample")

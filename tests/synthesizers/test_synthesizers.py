@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from d3s2bench_synthesizers import register_generators, register_synthesizers
-from d3s2bench_synthesizers.guided import Guided
-from d3s2bench_synthesizers.layout import Layout
-from d3s2bench_synthesizers.real import Real
-from d3s2bench_synthesizers.resize import resize_image, resize_mask
 from PIL import Image
 from synthesis_fakes import SmallTeacher, Squares, choose, context, small_generator, small_models
 
 from d3s2bench import ConfigError, ModelError, Sample
 from d3s2bench.interfaces import Synthesizer
+from d3s2bench_synthesizers import register_generators, register_synthesizers
+from d3s2bench_synthesizers.guided import Guided
+from d3s2bench_synthesizers.layout import Layout
+from d3s2bench_synthesizers.real import Real
+from d3s2bench_synthesizers.resize import resize_image, resize_mask
 
 PAINTERS = [Layout(steps=2, batch=3), Guided(steps=2, batch=3)]
 ALL: list[Any] = [Real(), *PAINTERS]
