@@ -231,3 +231,10 @@ def test_no_logging_says_how_to(record: dict[str, Any], tiny: Path, tmp_path: Pa
     said = capsys.readouterr().err
     assert said == "W&B: not logged; set WANDB_API_KEY or WANDB_MODE, or give --wandb offline\n"
     assert not (tmp_path / "runs" / "wandb").exists()
+
+
+@pytest.mark.usefixtures("offline")
+def test_records_of_earlier_runs_are_told_as_not_logged(tiny: Path, tmp_path: Path, capsys: Any) -> None:
+    config = fake_config(tiny, tmp_path / "runs", wandb="offline")
+    WandbLog(config, Workspace.of(config)).finish(records=2)
+    assert capsys.readouterr().err == "W&B: logged the 0 of 2 records that this run scored itself\n"
