@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         PluginError,
         StageError,
         StoreError,
+        UnknownNameError,
+        unknown_name,
     )
     from d3s2bench.hookspecs import hookimpl
     from d3s2bench.interfaces import Context, Dataset, Generator, Split, Tap, Teacher
@@ -43,6 +45,8 @@ _HOMES = {
         "PluginError",
         "StageError",
         "StoreError",
+        "UnknownNameError",
+        "unknown_name",
     ),
     "hookspecs": ("hookimpl",),
     "interfaces": ("Context", "Dataset", "Generator", "Split", "Tap", "Teacher"),
@@ -88,6 +92,7 @@ __all__ = [
     "StoreError",
     "Tap",
     "Teacher",
+    "UnknownNameError",
     "derive_seed",
     "distill",
     "evaluate",
@@ -96,6 +101,7 @@ __all__ = [
     "run",
     "scores",
     "train_steps",
+    "unknown_name",
 ]
 
 

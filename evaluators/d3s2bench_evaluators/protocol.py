@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from d3s2bench.errors import unknown_name
+from d3s2bench import unknown_name
 
 RECIPES: dict[str, dict[str, Any]] = {
     "unet": {"channels": [32, 48, 64], "iterations": 800, "converged_iterations": 6400},

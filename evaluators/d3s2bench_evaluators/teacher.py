@@ -18,8 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from d3s2bench import IGNORE, Context, ModelError, Split, Tap
-from d3s2bench.errors import UnknownNameError
+from d3s2bench import IGNORE, Context, ModelError, Split, Tap, UnknownNameError
 from d3s2bench_evaluators.batches import Resized
 from d3s2bench_evaluators.networks import Network, Tappable
 from d3s2bench_evaluators.training import Student, build_network

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from d3s2bench import ConfigError, Context, DatasetError, Json, Split, derive_seed, train_steps
-from d3s2bench.errors import unknown_name
+from d3s2bench import ConfigError, Context, DatasetError, Json, Split, derive_seed, train_steps, unknown_name
 from d3s2bench_evaluators.augment import augment
 from d3s2bench_evaluators.batches import Resized, batch_items
 from d3s2bench_evaluators.losses import Loss
