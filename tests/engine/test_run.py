@@ -14,6 +14,8 @@ from conftest import write_tiny_dataset
 
 from d3s2bench.records import read_records, recomputed_miou
 
+pytestmark = pytest.mark.xdist_group("run")  # one finished run serves them all
+
 TINY_RUN = [
     *("--dataset", "tiny", "--rate", "0.2"),
     *("--set", "protocol.iterations=12", "--set", "protocol.converged_iterations=20"),
