@@ -5,6 +5,7 @@ No pickle and no fork: a worker is a fresh interpreter whose numeric threads are
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import queue
@@ -95,6 +96,7 @@ def main() -> None:
         message = json.loads(lines.get())
         node = Node(message["stage"], message["identity"], message["run"])
         _answer(answers, _attempt(node, workspace, _Reporter(answers)))
+        gc.collect()  # a train split in a reference cycle is large, and the collector does not see how large
 
 
 def _listen(lines: queue.SimpleQueue[str]) -> None:

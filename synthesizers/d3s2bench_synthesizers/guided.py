@@ -35,7 +35,7 @@ class Guided:
     """
 
     steps: int = 25
-    scale: float = 0.1
+    scale: float = 0.3
     seg: float = 1.0
     feat: float = 1.0
     class_balanced: bool = False
