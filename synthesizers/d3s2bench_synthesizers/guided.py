@@ -29,8 +29,9 @@ class Guided:
         class_balanced: whether each class of a mask counts the same in segmentation consistency.
         layers: the teacher's layers to match; empty = all.
         window: the guided steps, as fractions of all.
-        normalise: ``"estimate"``, ``"eps"`` or ``"none"``; see ``Guidance``.
-        through_generator: whether the gradient passes through the generator.
+        normalise: ``"estimate"``, ``"eps"`` or ``"none"``; see ``Guidance``. The last two divide by the share of the
+            image that is left in the noise, so they want a window that starts at 0.3 or later.
+        through_generator: whether the gradient passes through the generator: a little better, 1.7 times as long.
         batch: images painted together.
     """
 
@@ -63,7 +64,7 @@ class Guided:
         }
         for option, (good, give) in valid.items():
             if not good:
-                raise ConfigError(f"synthesizer.guided.{option} is {getattr(self, option)}: give {give}")
+                raise ConfigError(f"synth.guided.{option} is {getattr(self, option)}: give {give}")
 
     def synthesize(self, selection: Selection, context: Context, start: int = 0) -> Iterator[Sample]:
         from d3s2bench_synthesizers.painting import paint
@@ -95,5 +96,5 @@ class Guided:
         unknown = set(layers) - set(teacher.class_features)
         if unknown:
             known = ", ".join(teacher.class_features)
-            raise ConfigError(f"synthesizer.guided.layers names {', '.join(sorted(unknown))}: the teacher has {known}")
+            raise ConfigError(f"synth.guided.layers names {', '.join(sorted(unknown))}: the teacher has {known}")
         return {layer: teacher.class_features[layer] for layer in layers}

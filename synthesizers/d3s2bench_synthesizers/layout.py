@@ -30,7 +30,7 @@ class Layout:
     def __post_init__(self) -> None:
         for option in ("steps", "batch"):
             if getattr(self, option) < 1:
-                raise ConfigError(f"synthesizer.layout.{option} is {getattr(self, option)}: give 1 or more")
+                raise ConfigError(f"synth.layout.{option} is {getattr(self, option)}: give 1 or more")
 
     def synthesize(self, selection: Selection, context: Context, start: int = 0) -> Iterator[Sample]:
         from d3s2bench_synthesizers.painting import paint

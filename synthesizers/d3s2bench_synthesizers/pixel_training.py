@@ -123,7 +123,8 @@ def velocity_loss(model: LayoutToImagePipeline, images: Tensor, masks: Tensor, n
     predicted = model.denoise(scheduler.add_noise(clean, noise, t), t, model.condition(masks.to(device)))
     weight = (WEIGHT_CAP * (1 - scheduler.alphas_cumprod.to(device)[t])).clamp(max=1)  # 1 / (SNR + 1) = σ²
     error = (predicted.float() - scheduler.get_velocity(clean, noise, t)).square().mean(dim=(1, 2, 3))
-    return (weight * error).mean()
+    loss: Tensor = (weight * error).mean()
+    return loss
 
 
 @torch.no_grad()
@@ -138,6 +139,7 @@ def _record(options: PixelFamily, pairs: Split, context: Context, curve: list[fl
         "family": "pixel",
         "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "pairs": len(pairs)},
         "classes": dataset.classes,
+        # The seconds are those of the run that finished it; an earlier, killed one is not counted.
         "training": {**asdict(options), "seed": context.seed, "loss": curve, "seconds": round(seconds, 1)},
         "versions": {name: version(name) for name in ("torch", "diffusers")},
     }

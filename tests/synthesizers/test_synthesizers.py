@@ -105,7 +105,7 @@ def test_models_of_another_dataset_are_refused() -> None:
     ],
 )  # fmt: skip
 def test_wrong_options_are_named(options: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=rf"synthesizer\.guided\.({'|'.join([*options, 'feat'])})"):
+    with pytest.raises(ConfigError, match=rf"synth\.guided\.({'|'.join([*options, 'feat'])})"):
         Guided(**options)
 
 
@@ -115,7 +115,7 @@ def test_wrong_layers_are_named() -> None:
 
 
 def test_layout_refuses_no_steps() -> None:
-    with pytest.raises(ConfigError, match=r"synthesizer\.layout\.steps is 0"):
+    with pytest.raises(ConfigError, match=r"synth\.layout\.steps is 0"):
         Layout(steps=0)
 
 
