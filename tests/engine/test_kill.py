@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import write_tiny_dataset
 from test_run import TINY_RUN
+from tiny_dataset import write_tiny_dataset
 
 COMMAND = [sys.executable, "-P", "-c", "from d3s2bench.cli import main; main()", "run", "--train-missing"]
 

@@ -99,7 +99,7 @@ def test_no_controls_on_request(plan_of: Any) -> None:
 def test_each_node_comes_after_what_it_needs(
     tmp_path_factory: pytest.TempPathFactory, selectors: set[str], seeds: set[int]
 ) -> None:
-    from conftest import write_tiny_dataset
+    from tiny_dataset import write_tiny_dataset
 
     place = tmp_path_factory.mktemp("order")
     given = {"selector": sorted(selectors), "synth": ["noisy", "real"], "seed": sorted(seeds), "controls": "default"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_tiny_dataset
+from tiny_dataset import write_tiny_dataset
 
 from d3s2bench.records import read_records, recomputed_miou
 

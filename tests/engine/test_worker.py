@@ -173,7 +173,10 @@ def test_workers_end_when_their_parent_dies(tmp_path: Path, end: signal.Signals)
 
 
 def test_threads_are_set_before_anything_is_imported(worker: Worker) -> None:
-    variables = Path(f"/proc/{worker.process.pid}/environ").read_bytes().split(b"\0")
+    file, deadline = Path(f"/proc/{worker.process.pid}/environ"), time.monotonic() + 5
+    while not (content := file.read_bytes()) and time.monotonic() < deadline:
+        time.sleep(0.01)  # empty until the process has started its program
+    variables = content.split(b"\0")
     for name, value in thread_environment(1).items():
         assert f"{name}={value}".encode() in variables
     assert thread_environment(3)["OMP_NUM_THREADS"] == "3"
