@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_fakes import fake_config, install_fakes, planner_of
+from engine_fakes import fake_config, planner_of
 
 from d3s2bench import StageError
 from d3s2bench.plan import Node, Plan
-from d3s2bench.plugins import registry
 from d3s2bench.records import read_record, record_file
 from d3s2bench.runner import Outcome, Workers, execute
 from d3s2bench.workspace import Workspace
-
-
-@pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    install_fakes(monkeypatch, tmp_path / "site")
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    registry.cache_clear()
-    yield
-    registry.cache_clear()
-
 
 # --- real processes --------------------------------------------------------------------------------------------------
 

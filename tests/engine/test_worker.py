@@ -10,25 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_fakes import environment, fake_config, install_fakes, planner_of
+from engine_fakes import environment, fake_config, planner_of
 
 from d3s2bench import DatasetError, StageError
 from d3s2bench.plan import Node, Plan
-from d3s2bench.plugins import registry
 from d3s2bench.runner import Workers
 from d3s2bench.store import Store
 from d3s2bench.worker import Worker, WorkerDied, explain, thread_environment
 from d3s2bench.workspace import Workspace
 
-
-@pytest.fixture(autouse=True)
-def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """The fakes are installed, for this process and for its workers."""
-    install_fakes(monkeypatch, tmp_path / "site")
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    registry.cache_clear()
-    yield
-    registry.cache_clear()
+pytestmark = pytest.mark.usefixtures("fakes")
 
 
 @pytest.fixture
