@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from d3s2bench.config import RunConfig, make_config
+from d3s2bench.configured import unversioned
 from d3s2bench.distilled import MANIFEST, DistilledSet
 from d3s2bench.errors import StageError, StoreError
 from d3s2bench.files import digest, file_sha256, read_json
-from d3s2bench.plan import Node, Plan, Planner, component_of
+from d3s2bench.plan import Node, Plan
+from d3s2bench.planner import Planner
 from d3s2bench.plugins import registry
 from d3s2bench.records import import_reference, read_record, read_records, record_file
 from d3s2bench.runner import Outcome, execute
@@ -100,7 +102,7 @@ def _start(config: RunConfig | None, given: dict[str, Any]) -> tuple[RunConfig, 
     workspace.store.prepare()
     workspace.check_device()
     planner = Planner(config, workspace)
-    planner.check_options()
+    planner.configured.check_options()
     return config, workspace, planner
 
 
@@ -131,11 +133,11 @@ def _described(folder: Path) -> dict[str, Any]:
     """Selector and synthesizer of a set: from its manifest, else the folder's name."""
     if not (folder / MANIFEST).exists():
         name = folder.resolve().name
-        return {"selector": component_of("external"), "synth": component_of(name)}
+        return {"selector": unversioned("external"), "synth": unversioned(name)}
     manifest = read_json(folder / MANIFEST)
     if not isinstance(manifest, dict):
         raise StoreError(f"{folder / MANIFEST} is no manifest: delete it, it is optional")
-    described = {part: manifest.get(part) or component_of("external") for part in ("selector", "synth")}
+    described = {part: manifest.get(part) or unversioned("external") for part in ("selector", "synth")}
     for part, found in described.items():
         if not isinstance(found, dict) or found.keys() != {"name", "options", "version"}:
             raise StoreError(f"{folder / MANIFEST}: '{part}' must hold name, options and version, or be left out")

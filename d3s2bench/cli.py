@@ -37,6 +37,16 @@ Archs = Annotated[list[str] | None, typer.Option("--arch", help="Student archite
 Rates = Annotated[list[float] | None, typer.Option("--rate", help="Compression rate. Repeatable.  [default: 0.01]")]
 Seed = Annotated[list[int] | None, typer.Option("--seed", help="A repetition. Repeatable.  [default: 0]")]
 Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", help="Repetitions 0 to N-1.")]
+Budgets = Annotated[
+    str | None,
+    typer.Option("--budgets", metavar="LIST", help="Multiples of the iterations, as 0.33,1,3.  [default: 1]"),
+]
+Holdouts = Annotated[
+    list[str] | None,
+    typer.Option("--holdout", metavar="[NAME=]PATTERN", help="Train images to develop on, as '0006R0*': split dev."),
+]
+Quality = Annotated[bool | None, typer.Option("--quality", help="Measure the distilled sets under a judge, too.")]
+Judge = Annotated[str | None, typer.Option("--judge", metavar="DIR", help="Use this judge, a teacher of another kind.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="synth.guided.scale=2, protocol.iterations=300, … Repeatable."),
@@ -47,7 +57,9 @@ Controls = Annotated[str | None, typer.Option("--controls", help="default, all o
 Teacher = Annotated[str | None, typer.Option("--teacher", metavar="DIR", help="Use this teacher.")]
 Generator = Annotated[str | None, typer.Option("--generator", metavar="DIR", help="Use this generator.")]
 TrainMissing = Annotated[bool | None, typer.Option("--train-missing", help="Train missing teachers and generators.")]
-EvalSplit = Annotated[str | None, typer.Option("--eval-split", help="Split that is scored.  [default: test]")]
+EvalSplit = Annotated[
+    str | None, typer.Option("--eval-split", help="Split that is scored.  [default: test, or dev with --holdout]")
+]
 Device = Annotated[str | None, typer.Option("--device", help="cpu or cuda.  [default: cpu]")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Stages at once.  [default: cores / threads]")]
 Wandb = Annotated[str | None, typer.Option("--wandb", help="auto, online, offline or disabled.  [default: auto]")]
@@ -64,14 +76,18 @@ def run(
     rate: Rates = None,
     seed: Seed = None,
     seeds: Seeds = None,
+    budgets: Budgets = None,
     out: Out = None,
     data_root: DataRoots = None,
+    holdout: Holdouts = None,
     set_: Set = None,
     config: Config = None,
     preset: Preset = None,
     controls: Controls = None,
     teacher: Teacher = None,
     generator: Generator = None,
+    judge: Judge = None,
+    quality: Quality = None,
     train_missing: TrainMissing = None,
     eval_split: EvalSplit = None,
     device: Device = None,
@@ -100,6 +116,7 @@ def distill(
     seeds: Seeds = None,
     out: Out = None,
     data_root: DataRoots = None,
+    holdout: Holdouts = None,
     set_: Set = None,
     config: Config = None,
     preset: Preset = None,
@@ -125,8 +142,10 @@ def evaluate(
     arch: Archs = None,
     seed: Seed = None,
     seeds: Seeds = None,
+    budgets: Budgets = None,
     out: Out = None,
     data_root: DataRoots = None,
+    holdout: Holdouts = None,
     set_: Set = None,
     config: Config = None,
     preset: Preset = None,
@@ -186,6 +205,7 @@ def train_generator(
     dataset: Datasets = None,
     out: Out = None,
     data_root: DataRoots = None,
+    holdout: Holdouts = None,
     set_: Set = None,
     config: Config = None,
     device: Device = None,
@@ -201,6 +221,7 @@ def train_teacher(
     dataset: Datasets = None,
     out: Out = None,
     data_root: DataRoots = None,
+    holdout: Holdouts = None,
     set_: Set = None,
     config: Config = None,
     device: Device = None,
@@ -222,10 +243,14 @@ def _config(options: dict[str, Any]) -> RunConfig:
     """The configuration from a command's options; None means not given."""
     from d3s2bench.config import make_config
 
-    given = {k: v for k, v in options.items() if k not in ("set_", "config", "debug", "dry_run", "seeds", "api")}
+    apart = ("set_", "config", "debug", "dry_run", "seeds", "budgets", "api")
+    given = {k: v for k, v in options.items() if k not in apart}
     given["data_root"] = _roots(options.get("data_root") or [], options.get("dataset") or [])
+    given["holdout"] = _holdouts(options.get("holdout") or [])
     if options.get("seeds") is not None:
         given["seed"] = list(range(options["seeds"]))
+    if options.get("budgets") is not None:
+        given["budget"] = _numbers(options["budgets"])
     return make_config(given, options.get("config"), options.get("set_") or [])
 
 
@@ -246,6 +271,20 @@ def _roots(texts: list[str], datasets: list[str]) -> dict[str, str] | None:
             raise ConfigError(f"--data-root {text}: '{name or 'folder'}' is given twice: keep one of them")
         roots[name] = str(Path(folder).resolve())
     return roots or None
+
+
+def _holdouts(texts: list[str]) -> dict[str, str] | None:
+    """``NAME=PATTERN`` is for one dataset, a bare ``PATTERN`` for all."""
+    return {name if equals else "": rest or name for name, equals, rest in (t.partition("=") for t in texts)} or None
+
+
+def _numbers(text: str) -> list[float]:
+    from d3s2bench.errors import ConfigError
+
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"--budgets {text}: give numbers with commas between them, as 0.33,1,3") from error
 
 
 def _print_plan(config: RunConfig) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from d3s2bench.errors import ConfigError, unknown_name
 
 PRESETS = Path(__file__).parent / "presets"
-AXES = ("dataset", "selector", "synth", "evaluator", "arch", "rate", "seed")
+AXES = ("dataset", "selector", "synth", "evaluator", "arch", "rate", "budget", "seed")
 OPTION_KINDS = ("dataset", "selector", "synth", "evaluator", "generator")
 CHOICES = {"controls": ("default", "all", "none"), "wandb": ("auto", "online", "offline", "disabled")}
 
@@ -28,17 +28,26 @@ class RunConfig:
     arch: list[str] = field(default_factory=lambda: ["unet"])
     rate: list[float] = field(default_factory=lambda: [0.01])
     """Compression rates: distilled images / train images."""
+    budget: list[float] = field(default_factory=lambda: [1.0])
+    """Training budgets: multiples of the protocol's iterations, for all methods and for full at the same iterations."""
     seed: list[int] = field(default_factory=lambda: [0])
     """Repetitions; each gives independent seeds to selection, synthesis and training."""
     out: str = "runs"
     data_root: dict[str, str] = field(default_factory=dict)
+    holdout: dict[str, str] = field(default_factory=dict)
+    """Dataset → pattern of the train images that become the split dev; '' for every dataset."""
     teacher: str | None = None
     generator: str | None = None
+    judge: str | None = None
     generator_family: str = "pixel"
     teacher_arch: str = "unet"
+    judge_arch: str = "deeplab"
+    quality: bool = False
+    """Whether each distilled set is measured under a judge, a network of another architecture than the teacher."""
     train_missing: bool = False
     controls: str = "default"
-    eval_split: str = "test"
+    eval_split: str | None = None
+    """null = test, and dev where ``holdout`` carves one out of train."""
     size: list[int] | None = None
     """Width and height students are trained at; null = long side 96, the aspect of the first train image."""
     device: str = "cpu"
@@ -52,6 +61,10 @@ class RunConfig:
     """kind → component → option → value."""
     protocol: dict[str, Any] = field(default_factory=dict)
     """Overrides of the evaluator's training protocol."""
+
+    def held_out(self, dataset: str) -> str | None:
+        """The pattern of the train images that are kept out for development."""
+        return self.holdout.get(dataset, self.holdout.get(""))
 
 
 def make_config(
@@ -175,6 +188,8 @@ def _check(config: RunConfig) -> None:
             raise ConfigError(f"'{axis}' is an empty list: give at least one value")
         if any(isinstance(value, dict | list) for value in getattr(config, axis)):
             raise ConfigError(f"'{axis}' must list plain values: an option is set as synth.guided.scale=2")
+    if not all(0 < budget < float("inf") for budget in config.budget):
+        raise ConfigError(f"budget is {config.budget}: give multiples of the iterations above 0, as in 0.33,1,3")
     if min(config.seed) < 0 or config.threads < 1 or (config.workers is not None and config.workers < 1):
         raise ConfigError("seed must be at least 0, threads and workers at least 1")
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", config.device):

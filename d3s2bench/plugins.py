@@ -6,14 +6,12 @@ pluggy's own entry-point loader stops at the first plugin that raises, so each e
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -41,8 +39,10 @@ class Registered:
 
     @cached_property
     def identity(self) -> str:
-        """What stands for the code in a hash: the version; with a hash of the files for a local install."""
-        return f"{self.version}+{_code_hash(self.component.target)}" if self.local else self.version
+        """What stands for the code in a hash: the version; with a hash of its files for a local install."""
+        from d3s2bench.code_identity import code_hash
+
+        return f"{self.version}+{code_hash(self.component.target)}" if self.local else self.version
 
     def row(self) -> dict[str, str]:
         """One object of ``d3s2bench plugins --json``."""
@@ -186,15 +186,3 @@ def _components(point: EntryPoint) -> list[Component]:
 def _status(component: Component) -> str:
     missing = [module for module in component.requires if find_spec(module.partition(".")[0]) is None]
     return f"missing: {', '.join(missing)}" if missing else "ok"
-
-
-@cache
-def _code_hash(target: str) -> str:
-    spec = find_spec(target.partition(":")[0].partition(".")[0])
-    folders = [Path(folder) for folder in spec.submodule_search_locations or []] if spec else []
-    files = {file.relative_to(folder).as_posix(): file for folder in folders for file in folder.rglob("*.py")}
-    files = files or ({"": Path(spec.origin)} if spec and spec.origin else {})
-    digest = hashlib.sha256()
-    for name, file in sorted(files.items()):
-        digest.update(name.encode() + file.read_bytes())
-    return digest.hexdigest()[:12]

@@ -14,6 +14,7 @@ NAMES = {
     "generator": "train generator",
     "selection": "select",
     "distilled": "synthesise",
+    "quality": "judge",
     "record": "train and score",
 }
 

@@ -59,6 +59,7 @@ def new_record(key: str, spec: Json, preset: str | None, provenance: Json) -> di
         "metrics": None,
         "confusion": None,
         "budget": {"images": None, "pixels": None, "bytes": None, "total_images": None},
+        "quality": None,
         "timings": {"select": None, "synthesise": None, "train": None, "evaluate": None},
         "peak_memory": None,
         "versions": versions(),

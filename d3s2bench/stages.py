@@ -14,13 +14,16 @@ import numpy as np
 
 from d3s2bench.distilled import MANIFEST, DistilledSet, manifest, write_samples
 from d3s2bench.errors import ModelError, StageError
+from d3s2bench.evaluation_log import log_evaluation
 from d3s2bench.files import folder_sha256, load_npz, read_json, save_npz, write_json
 from d3s2bench.interfaces import Context, Dataset, Split
 from d3s2bench.mask_index import build_mask_index, load_mask_index, save_mask_index
+from d3s2bench.models import ROLES
 from d3s2bench.nearest import nearest_train_images
 from d3s2bench.plan import Node
 from d3s2bench.preview import write_preview
-from d3s2bench.records import new_record, now, versions, write_counts, write_record
+from d3s2bench.quality import measure
+from d3s2bench.records import new_record, now, read_record, record_file, versions, write_counts, write_record
 from d3s2bench.resources import peak_memory, reset_peak_memory
 from d3s2bench.seeds import derive_seed
 from d3s2bench.store import scratch
@@ -64,7 +67,7 @@ def load_model(workspace: Workspace, kind: str, family: str, folder: Path) -> An
     """A teacher or a generator, loaded once per process."""
     key = (kind, str(folder))
     if key not in _LOADED:
-        if kind == "teacher":
+        if kind != "generator":
             loader = workspace.registry.create("evaluator", family).load_teacher
         else:
             loader = workspace.registry.create("generator", family).load
@@ -80,7 +83,7 @@ def run_stage(node: Node, workspace: Workspace, progress: Progress) -> None:
     if node.stage == "record":
         with workspace.store.lock("record", node.key):
             if not node.done(workspace.store):
-                _score(job)
+                _record(job)
         return
     make = {
         "index": _index,
@@ -88,6 +91,7 @@ def run_stage(node: Node, workspace: Workspace, progress: Progress) -> None:
         "generator": _generator,
         "selection": _select,
         "distilled": _distil,
+        "quality": _quality,
     }[node.stage]
     workspace.store.produce(node.stage, node.key, partial(_timed, make, job))
 
@@ -138,13 +142,13 @@ def _trained(job: Job) -> Json:
     return {"trained_on": f"{job.dataset.name}/train", "dataset": job.dataset.fingerprint}
 
 
-def _model_provenance(run: Json, kind: str) -> dict[str, Any] | None:
-    if kind not in run.get("models", {}):
+def _model_provenance(run: Json, role: str) -> dict[str, Any] | None:
+    if role not in run.get("models", {}):
         return None
-    folder = Path(run["models"][kind]["folder"])
+    folder, kind = Path(run["models"][role]["folder"]), ROLES[role]
     description = folder / f"{kind}.json"
     if not description.exists():
-        raise ModelError(f"{folder} is no {kind}: it has no {kind}.json; make one with 'd3s2bench train {kind}'")
+        raise ModelError(f"{folder} is no {role}: it has no {kind}.json; make one with 'd3s2bench train {kind}'")
     trained = read_json(description).get("dataset")
     name = trained.get("name") if isinstance(trained, dict) else trained
     return {"sha256": folder_sha256(folder), "trained_on": f"{name}/train" if name else None}
@@ -236,10 +240,34 @@ def _about_set(job: Job, chosen: Json, pairs: DistilledSet, seed: int | None) ->
     }
 
 
+def _quality(job: Job, work: Path) -> Json:
+    """Sets are measured by what they were made from: the photograph whose mask each image has."""
+    folder, classes = Path(job.node.run["distilled"]), len(job.dataset.classes)
+    about = read_json(folder / MANIFEST)
+    sources = [sample["sources"][0] for sample in about["samples"]]
+    pairs, train = DistilledSet.open(folder, classes), job.dataset.split("train")
+    measured = measure(pairs, train, sources, job.load_model("judge"), classes, job.workspace.device, job.progress)
+    nearest = about["nearest_train"] or {"rmse_min": 0.0, "rmse_mean": 0.0}  # the photographs themselves
+    found = {**measured, "nearest_rmse_min": nearest["rmse_min"], "nearest_rmse_mean": nearest["rmse_mean"]}
+    write_json(work / "quality.json", {"judge": _model_provenance(job.node.run, "judge"), **found})
+    return found
+
+
 # --- records ---------------------------------------------------------------------------------------------------------
 
 
-def _score(job: Job) -> None:
+def _record(job: Job) -> None:
+    """Scores the cell unless it has a number already, and adds what is known of its set's quality."""
+    file = record_file(job.workspace.out, job.node.key)
+    old = read_record(file) if file.exists() else None
+    record = old if old and old["status"] == "ok" else _score(job)
+    if asked := job.node.run["quality"]:
+        record["quality"] = {"key": asked["key"], **read_json(Path(asked["folder"]) / "quality.json")}
+    write_record(job.workspace.out, record)
+
+
+def _score(job: Job) -> dict[str, Any]:
+    """The record of a cell, its counts written, itself not yet."""
     run, spec, out = job.node.run, job.node.run["spec"], job.workspace.out
     dataset = job.workspace.dataset(run["dataset"])
     evaluator = job.component("evaluator", spec["evaluator"])
@@ -249,8 +277,10 @@ def _score(job: Job) -> None:
     pairs, set_info = _pairs(run, dataset)
     train_seconds, model = _clocked(lambda: evaluator.train(pairs, spec["arch"], spec["protocol"], context))
     scored = dataset.split(spec["dataset"]["split"])
+    evaluations = log_evaluation(out, job.node.key, spec)
     test_seconds, counts = _clocked(lambda: evaluator.evaluate(model, scored, spec["protocol"], context))
-    record = new_record(job.node.key, spec, run["preset"], _provenance(run, set_info, context.seed))
+    provenance = _provenance(run, set_info, context.seed) | {"evaluations": evaluations}
+    record = new_record(job.node.key, spec, run["preset"], provenance)
     record |= {"status": "ok", "reason": None, "peak_memory": peak_memory()}
     record["budget"] = set_info["budget"]
     record["timings"] = {
@@ -261,8 +291,8 @@ def _score(job: Job) -> None:
     }
     share = load_mask_index(Path(run["index"])).class_share
     write_counts(out, record, counts, share)
-    write_record(out, record)
     shutil.rmtree(work, ignore_errors=True)
+    return record
 
 
 def _clocked(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -305,6 +335,9 @@ def _provenance(run: Json, about: Json, train_seed: int) -> dict[str, Any]:
 
 def write_failure(node: Node, out: Path, status: str, reason: str) -> None:
     """A record of a cell that gave no number, unless an earlier run gave one."""
+    file = record_file(out, node.key)
+    if file.exists() and read_json(file).get("status") == "ok":
+        return  # what failed was to be added to it
     record = new_record(node.key, node.run["spec"], node.run["preset"], _provenance_of_failure(node.run))
     write_record(out, record | {"status": status, "reason": reason})
 

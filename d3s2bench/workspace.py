@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from d3s2bench.config import RunConfig
+from d3s2bench.datasets.held_out import HeldOut
 from d3s2bench.errors import ConfigError, unknown_name
 from d3s2bench.interfaces import Dataset
 from d3s2bench.plugins import Registry, configure, registry
@@ -20,25 +21,28 @@ FOLDER = "folder"
 
 @dataclass
 class Workspace:
-    """Opens datasets by name; ``roots`` maps names to folders, the name '' to a bare ``--data-root``."""
+    """Opens datasets by name; ``roots`` maps names to folders, the name '' to a bare ``--data-root``, and ``holdouts``
+    maps names to patterns of train images, the name '' to a bare ``--holdout``."""
 
     out: Path
     roots: dict[str, str] = field(default_factory=dict)
     dataset_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    holdouts: dict[str, str] = field(default_factory=dict)
     device: str = "cpu"
     _open: dict[str, Dataset] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, config: RunConfig) -> Workspace:
-        return cls(Path(config.out), dict(config.data_root), config.options.get("dataset", {}), config.device)
+        options, holdouts = config.options.get("dataset", {}), dict(config.holdout)
+        return cls(Path(config.out), dict(config.data_root), options, holdouts, config.device)
 
     def to_json(self) -> dict[str, Any]:
         plain = {"out": str(self.out), "roots": self.roots, "dataset_options": self.dataset_options}
-        return plain | {"device": self.device}
+        return plain | {"holdouts": self.holdouts, "device": self.device}
 
     @classmethod
     def from_json(cls, value: Json) -> Workspace:
-        return cls(Path(value["out"]), value["roots"], value["dataset_options"], value["device"])
+        return cls(Path(value["out"]), value["roots"], value["dataset_options"], value["holdouts"], value["device"])
 
     @cached_property
     def store(self) -> Store:
@@ -63,8 +67,13 @@ class Workspace:
     def dataset(self, name: str) -> Dataset:
         """Raises UnknownNameError for a name that is neither registered nor given with ``--data-root``."""
         if name not in self._open:
-            self._open[name] = self._opened(name)
+            opened, pattern = self._opened(name), self.holdout(name)
+            self._open[name] = HeldOut(opened, pattern) if pattern else opened
         return self._open[name]
+
+    def holdout(self, name: str) -> str | None:
+        """The pattern of the images that are kept out of a dataset's train split."""
+        return self.holdouts.get(name, self.holdouts.get(""))
 
     def _opened(self, name: str) -> Dataset:
         registered = name in self.registry.names("dataset")

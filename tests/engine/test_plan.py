@@ -90,6 +90,54 @@ def test_controls_of_equal_information_on_request(plan_of: Any) -> None:
     assert named == [("first", "layout", "hard"), ("first", "real", "soft")]
 
 
+def test_budgets_multiply_the_iterations_of_all_but_the_converged_reference(plan_of: Any) -> None:
+    plan = plan_of(controls="default", budget=[0.33, 1, 3])
+    found = sorted(
+        (spec["selector"]["name"], spec["protocol"]["iterations"])
+        for spec in (plan.nodes[key].run["spec"] for key in plan.records)
+    )
+    assert found == sorted([("full", 9)] + [(name, n) for name in ("first", "random", "full") for n in (2, 5, 15)])
+    assert len([node for node in plan.nodes.values() if node.stage == "distilled"]) == 2
+
+
+@pytest.mark.parametrize("budget", [0, -1, float("inf"), float("nan")])
+def test_a_budget_that_is_no_multiple_is_refused(plan_of: Any, budget: float) -> None:
+    with pytest.raises(ConfigError, match="give multiples of the iterations above 0"):
+        plan_of(budget=[budget])
+
+
+def test_a_held_out_part_of_train_is_scored(plan_of: Any) -> None:
+    plan = plan_of(holdout={"tiny": "00*"})
+    spec = plan.nodes[plan.records[0]].run["spec"]
+    assert (spec["dataset"]["split"], spec["dataset"]["options"]) == ("dev", {"holdout": "00*"})
+    assert spec["dataset"]["fingerprint"] != plan_of().nodes[plan_of().records[0]].run["spec"]["dataset"]["fingerprint"]
+
+
+def test_development_cannot_be_scored_on_test(plan_of: Any) -> None:
+    with pytest.raises(DatasetError, match="has no split 'test': choose one of train, dev"):
+        plan_of(holdout={"": "00*"}, eval_split="test")
+
+
+def test_quality_adds_a_judge_of_another_architecture(plan_of: Any) -> None:
+    asked = {"quality": True, "teacher_arch": "flat", "judge_arch": "deep", "train_missing": True}
+    plan = plan_of(controls="default", **asked)
+    judge = [node for node in plan.nodes.values() if node.stage == "teacher"]
+    measured = [node for node in plan.nodes.values() if node.stage == "quality"]
+    assert [node.identity["arch"] for node in judge] == ["deep"]
+    assert len(measured) == 2  # the full train split is no distilled set
+    assert set(plan.records) == set(plan_of(controls="default").records), "measuring must not change what is trained"
+
+
+def test_a_judge_like_the_teacher_is_refused(plan_of: Any) -> None:
+    with pytest.raises(ConfigError, match="the judge would be a flat like the teacher"):
+        plan_of(quality=True, teacher_arch="flat", judge_arch="flat", train_missing=True)
+
+
+def test_a_missing_judge_names_the_command(plan_of: Any) -> None:
+    with pytest.raises(ModelError, match="train teacher --dataset tiny --set teacher_arch=deep"):
+        plan_of(quality=True, teacher_arch="flat", judge_arch="deep")
+
+
 def test_no_controls_on_request(plan_of: Any) -> None:
     assert len(plan_of(synth="noisy", controls="none").records) == 1
 
@@ -297,14 +345,14 @@ def test_bad_input_is_refused_before_anything_runs(
 def test_options_for_a_component_that_does_not_exist_are_refused(tiny: Path, tmp_path: Path) -> None:
     config = fake_config(tiny, tmp_path / "runs", options={"synth": {"nosy": {"strength": 1}}})
     with pytest.raises(UnknownNameError, match="did you mean 'noisy'"):
-        planner_of(config).check_options()
+        planner_of(config).configured.check_options()
 
 
 def test_options_of_a_component_that_is_not_used_are_checked_too(tiny: Path, tmp_path: Path) -> None:
     config = fake_config(tiny, tmp_path / "runs", options={"synth": {"noisy": {"strenght": 1}}})
     planner_of(config).matrix()  # uses real alone
     with pytest.raises(UnknownNameError, match="unknown option of synthesizer 'noisy' 'strenght': did you mean 'stren"):
-        planner_of(config).check_options()
+        planner_of(config).configured.check_options()
 
 
 def test_a_missing_train_split_is_named(plan_of: Any, tiny: Path) -> None:
@@ -402,12 +450,13 @@ def test_the_command_in_each_record_repeats_it(tiny: Path, tmp_path: Path, monke
         "controls": "all",
         "size": [48, 32],
         "threads": 2,
-        "eval_split": "val",
+        "budget": [0.5, 1],
+        "holdout": {"tiny": "*9"},
         "protocol": {"iterations": 7, "size": [48, 32], "rate": 0.5},
         "options": {"synth": {"noisy": {"strength": 2.5, "size": [8, 6]}}},
     }
     plan = planner_of(fake_config(tiny, tmp_path / "runs", **given)).matrix()
-    assert len(plan.records) == 2 * (3 + 3) + 1
+    assert len(plan.records) == 2 * 2 * (3 + 3) + 1
     for key in plan.records:
         config = parsed(plan.nodes[key].run["command"], monkeypatch)
         config.data_root = {"tiny": str(tiny)}

@@ -164,15 +164,15 @@ print(sorted({"torch", "diffusers", "transformers", "pandas", "wandb"} & set(sys
 
 def identity_of(source: str, place: Path, monkeypatch: pytest.MonkeyPatch, local: bool = True) -> str:
     """The identity of a component whose package has this source."""
-    from d3s2bench import plugins
+    from d3s2bench.code_identity import code_hash
 
     package = place / "hashed_package"
     package.mkdir(exist_ok=True)
     (package / "__init__.py").write_text("")
     (package / "part.py").write_text(source)
     monkeypatch.syspath_prepend(str(place))
-    plugins._code_hash.cache_clear()
-    return Registered(Component("selector", "s", "hashed_package:S", ""), "p", "1.0", local=local).identity
+    code_hash.cache_clear()
+    return Registered(Component("selector", "s", "hashed_package.part:S", ""), "p", "1.0", local=local).identity
 
 
 def test_a_local_install_is_identified_by_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

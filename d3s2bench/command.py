@@ -1,0 +1,52 @@
+"""The command that repeats a cell, and the commit it ran from: what a record says about how to get its number again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from d3s2bench.config import RunConfig
+from d3s2bench.plan import Cell
+
+SETTINGS = ("size", "threads", "device", "eval_split", "teacher", "generator", "teacher_arch", "generator_family")
+"""Keys of the configuration, axes and options apart, that change what a cell is."""
+
+
+def command_of(cell: Cell, config: RunConfig, folder: str | None = None) -> str:
+    """The command line that repeats one cell, ``folder`` if that was made elsewhere; --data-root and --out are the
+    reader's own. The references on the full train split come with every run."""
+    words = ["d3s2bench", "evaluate", folder] if folder else ["d3s2bench", "run"]
+    words += ["--dataset", cell.dataset, "--evaluator", cell.evaluator, "--arch", cell.arch, "--seed", str(cell.seed)]
+    if not folder:
+        selector, synth = ("random", "real") if cell.full else (cell.selector, cell.synth)
+        words += ["--selector", selector, "--synth", synth, "--rate", str(cell.rate)]
+    words += ["--budgets", f"{cell.budget:g}"] if cell.budget != 1 else []
+    words += ["--holdout", f"{cell.dataset}={held}"] if (held := config.held_out(cell.dataset)) else []
+    words += ["--preset", config.preset] if config.preset else []
+    for key, value in _settings(config, cell).items():
+        words += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+    return shlex.join(words)
+
+
+def _settings(config: RunConfig, cell: Cell) -> dict[str, Any]:
+    """What ``--set`` must say: all that is not at its default and no axis."""
+    plain = {name: getattr(config, name) for name in SETTINGS if getattr(config, name) != getattr(RunConfig(), name)}
+    for section, components in config.options.items():
+        plain |= {f"{section}.{name}.{key}": v for name, options in components.items() for key, v in options.items()}
+    plain |= {f"protocol.{key}": value for key, value in config.protocol.items()}
+    return plain | ({f"evaluator.{cell.evaluator}.labels": cell.labels} if cell.labels else {})
+
+
+@lru_cache(maxsize=1)
+def commit() -> str | None:
+    """The commit of the code when it runs from a checkout."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:  # an environment may lie in someone else's checkout
+        subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=True)
+        return subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
