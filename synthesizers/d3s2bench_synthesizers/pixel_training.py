@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from torch import Tensor
 
-from d3s2bench import Context, DatasetError, Split, derive_seed, train_steps
+from d3s2bench import ConfigError, Context, DatasetError, Split, derive_seed, train_steps
 from d3s2bench_synthesizers.pixel_pipeline import LayoutToImagePipeline, build, save
 from d3s2bench_synthesizers.resize import resize_image, resize_mask
 
@@ -72,7 +72,7 @@ def training_step(
     """The step of iteration k, all of whose randomness comes from ``context.seed`` and k, and the state it changes."""
     unet = model.unet.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(unet.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
-    autocast = torch.autocast(context.device.split(":")[0], torch.bfloat16, enabled=options.precision == "bf16")
+    autocast = _autocast(options.precision, context.device)
 
     def step(k: int) -> Tensor:
         optimizer.param_groups[0]["lr"] = options.learning_rate * schedule(k, options.iterations)
@@ -87,6 +87,13 @@ def training_step(
         return loss.detach()
 
     return step, {"model": unet, "average": average, "optimizer": optimizer}
+
+
+def _autocast(precision: str, device: str) -> torch.autocast:
+    """Raises ConfigError for bfloat16 on a processor that only imitates it."""
+    if precision == "bf16" and device == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        raise ConfigError("generator.pixel.precision is 'bf16', which this processor does not know: give 'fp32'")
+    return torch.autocast(device.split(":")[0], torch.bfloat16, enabled=precision == "bf16")
 
 
 def schedule(k: int, iterations: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from d3s2bench_synthesizers.pixel_family import PixelFamily
 from d3s2bench_synthesizers.pixel_pipeline import LayoutToImagePipeline
 from d3s2bench_synthesizers.pixel_training import draw, schedule, working_size
 
-TINY = PixelFamily(iterations=6, batch_size=2, channels=(16, 16), long_side=24, ema=0.5, precision="fp32")
+TINY = PixelFamily(iterations=6, batch_size=2, channels=(16, 16), long_side=24, ema=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +92,23 @@ def test_a_killed_training_goes_on_where_it_was(trained: Path, tmp_path: Path, m
     assert weights(tmp_path / "generator") == weights(trained)
 
 
-def test_training_learns(tmp_path: Path) -> None:
+KNOWS_BF16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+@pytest.mark.parametrize("precision", ["fp32"] + ["bf16"] * KNOWS_BF16)
+def test_training_learns(tmp_path: Path, precision: str) -> None:
     options = PixelFamily(
-        iterations=60, batch_size=4, learning_rate=4e-3, channels=(16, 16), long_side=24, precision="bf16"
+        iterations=60, batch_size=4, learning_rate=4e-3, channels=(16, 16), long_side=24, precision=precision
     )
     options.train(Squares(), tmp_path / "generator", context(workdir=tmp_path))
     curve = json.loads((tmp_path / "generator" / "generator.json").read_text())["training"]["loss"]
     assert np.mean(curve[-10:]) < 0.85 * np.mean(curve[:5])
+
+
+def test_a_precision_that_the_processor_imitates_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    with pytest.raises(ConfigError, match="'bf16', which this processor does not know: give 'fp32'"):
+        replace(TINY, precision="bf16").train(Squares(), tmp_path / "generator", context(workdir=tmp_path))
 
 
 @pytest.mark.parametrize(
