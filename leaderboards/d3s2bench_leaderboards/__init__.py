@@ -1,4 +1,7 @@
-"""The formats that d3s2bench prints its records in. Reading order: rows, tables, then one file for each format."""
+"""The formats that d3s2bench prints its records in.
+
+Reading order: rows, names, controls; tables, gains, stability; then the formats (cells and sections are Markdown's).
+"""
 
 from __future__ import annotations
 

@@ -1,40 +1,88 @@
-"""What a row is compared with. A control has the same dataset, evaluator and architecture, real images, hard labels."""
+"""What a row is compared with: a row of the same dataset, evaluator and architecture, found by what the two share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import product
+from typing import Any
 
-from d3s2bench_leaderboards.rows import Row
+from d3s2bench_leaderboards.rows import Part, Row
 
-
-def random_real(row: Row, rows: Iterable[Row]) -> Row | None:
-    """Random photographs, as many, trained under the same protocol."""
-    return _nearest(row, (r for r in _same_protocol(row, rows) if _name(r) == "random" and r.images == row.images))
-
-
-def selector_real(row: Row, rows: Iterable[Row]) -> Row | None:
-    """The photographs that the same selector with the same options chose, as many, under the same protocol."""
-    same = (r for r in _same_protocol(row, rows) if r.setting.selector == row.setting.selector)
-    return _nearest(row, (r for r in same if r.images == row.images))
-
-
-def full(row: Row, rows: Iterable[Row]) -> Row | None:
-    """All photographs under the same protocol, so with the same iterations."""
-    return _nearest(row, (r for r in _same_protocol(row, rows) if _name(r) == "full"))
+Key = tuple[Any, ...]
+REFERENCES = {name: Part(name, ()) for name in ("random", "full", "real", "layout")}
+"""They go by their names: their options tell none of them apart as a control."""
+RANDOM, FULL, REAL, LAYOUT = REFERENCES.values()
+ANY = "any"
+SIGNS = (1, -1, -1, 1)
 
 
-def converged(row: Row, rows: Iterable[Row]) -> Row | None:
-    """All photographs, under the protocol that differs in nothing but ``iterations = converged_iterations``."""
-    alike = (r for r in _controls(row, rows) if r.setting.converged and r.setting.recipe == row.setting.recipe)
-    return _nearest(row, (r for r in alike if _name(r) == "full"))
+class Controls:
+    """The rows, ready to be looked up.
+
+    Of several that would do, a row's control is the row itself, else the one nearest in teacher, generator and options
+    of the evaluator. A row that used another teacher or another generator is never one.
+    """
+
+    _rows: dict[Key, dict[Key, list[Row]]]
+    """By what a control must share, then by what it may share; in a fixed order."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = defaultdict(lambda: defaultdict(list))
+        for row in sorted(rows, key=lambda row: repr(row.setting)):
+            for key, near in product(_keys(row), product(*((trait, ANY) for trait in _traits(row)))):
+                self._rows[key][near].append(row)
+
+    def random_real(self, row: Row) -> Row | None:
+        """Random photographs with hard labels, as many, trained under the same protocol."""
+        return self.like(row, selector=RANDOM, synth=REAL, labels="hard")
+
+    def selector_real(self, row: Row, labels: str = "hard") -> Row | None:
+        """The photographs that the same selector with the same options chose, as many, under the same protocol."""
+        return self.like(row, synth=REAL, labels=labels)
+
+    def full(self, row: Row) -> Row | None:
+        """All photographs under the same protocol, so with the same iterations."""
+        return self.like(row, selector=FULL, synth=REAL, labels="hard")
+
+    def converged(self, row: Row) -> Row | None:
+        """All photographs, under the protocol that differs in nothing but ``iterations = converged_iterations``."""
+        return self._nearest(row, _converged(row))
+
+    def like(
+        self, row: Row, *, selector: Part | None = None, synth: Part | None = None, labels: str | None = None
+    ) -> Row | None:
+        """The row that shares protocol, number of images and all that is not named here."""
+        s = row.setting
+        return self._nearest(row, _key(row, selector or s.selector, synth or s.synth, labels or s.labels.name))
+
+    def unguided(self, row: Row) -> Row | None:
+        """The same generator left to itself: ``layout`` with the same selector, labels and options that both have."""
+        key = _key(row, row.setting.selector, LAYOUT, row.setting.labels.name)
+        return next((layout for layout in self._near(row, key) if _same_generator(row, layout)), None)
+
+    def _nearest(self, row: Row, key: Key) -> Row | None:
+        return row if key in _keys(row) else next(self._near(row, key), None)
+
+    def _near(self, row: Row, key: Key) -> Iterator[Row]:
+        """The nearest first. What used no model stands beside what used one, but not two models beside each other."""
+        teacher, generator, options = _traits(row)
+        models = ((model, None) if model else (None, ANY) for model in (teacher, generator))
+        found = self._rows.get(key, {})
+        for near in product(*models, (options, ANY)) if found else ():
+            yield from found.get(near, ())
+
+
+def differences(*rows: Row) -> list[float]:
+    """For each repetition that all rows have: mIoU a − b of two rows, (a − b) − (c − d) of four."""
+    common = [seed for seed in rows[0].miou if all(seed in row.miou for row in rows)]
+    return [sum(sign * row.miou[seed] for sign, row in zip(SIGNS, rows, strict=False)) for seed in common]
 
 
 def paired_difference(row: Row, control: Row | None) -> float | None:
     """Mean difference of mIoU over the repetitions that both have; None without any, and for a control itself."""
-    common = [seed for seed in row.miou if control and control is not row and seed in control.miou]
-    if not control or not common:
-        return None
-    return sum(row.miou[seed] - control.miou[seed] for seed in common) / len(common)
+    paired = differences(row, control) if control and control is not row else []
+    return sum(paired) / len(paired) if paired else None
 
 
 def percent_of(row: Row, reference: Row | None) -> float | None:
@@ -42,24 +90,33 @@ def percent_of(row: Row, reference: Row | None) -> float | None:
     return 100 * row.mean / reference.mean if reference and reference.mean else None
 
 
-def _controls(row: Row, rows: Iterable[Row]) -> Iterable[Row]:
-    column = (row.setting.dataset, row.setting.arch)
-    real = (r for r in rows if r.setting.synth.name == "real" and r.setting.labels.name == "hard")
-    return (r for r in real if (r.setting.dataset, r.setting.arch) == column)
+def _keys(row: Row) -> Iterator[Key]:
+    """What a row is found by."""
+    s = row.setting
+    yield _key(row, s.selector, s.synth, s.labels.name)
+    if (s.selector.name, s.synth.name, s.labels.name, s.converged) == ("full", "real", "hard", True):
+        yield _converged(row)
 
 
-def _same_protocol(row: Row, rows: Iterable[Row]) -> Iterable[Row]:
-    return (r for r in _controls(row, rows) if r.setting.protocol == row.setting.protocol)
+def _key(row: Row, selector: Part, synth: Part, labels: str) -> Key:
+    s = row.setting
+    images = None if selector.name == FULL.name else row.images
+    selector, synth = (REFERENCES.get(part.name, part) for part in (selector, synth))
+    return s.dataset, s.arch, s.protocol, images, selector, synth, labels
 
 
-def _name(row: Row) -> str:
-    return row.setting.selector.name
+def _converged(row: Row) -> Key:
+    return row.setting.dataset, row.setting.arch, row.setting.recipe, FULL
 
 
-def _nearest(row: Row, controls: Iterable[Row]) -> Row | None:
-    """Of several, the row itself, else one that used the same models, else the first by its setting."""
+def _traits(row: Row) -> Key:
+    """Teacher, generator and options of the evaluator."""
+    models = dict(row.setting.models)
+    return models.get("teacher"), models.get("generator"), row.setting.labels.traits
 
-    def distance(control: Row) -> tuple[bool, bool, str]:
-        return control is not row, control.setting.models != row.setting.models, repr(control.setting)
 
-    return min(controls, key=distance, default=None)
+def _same_generator(row: Row, layout: Row) -> bool:
+    """Another number of sampling steps, say, would pass for guidance."""
+    options = dict(row.setting.synth.traits)
+    shared = all(options.get(key, value) == value for key, value in layout.setting.synth.traits)
+    return shared and _traits(row)[1] == _traits(layout)[1]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from d3s2bench import Json
 
 MODELS = ("teacher", "generator")
+STAGES = ("select", "synthesise", "train")
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Setting:
     arch: Part
     protocol: str
     recipe: str
-    """The protocol but for its iterations: what a converged reference shares with the others."""
+    """The protocol but for its iterations: what training budgets and a converged reference share."""
+    iterations: int
     converged: bool
     selector: Part
     synth: Part
@@ -55,6 +58,7 @@ class Setting:
             arch=Part.of(spec["arch"], {"evaluator": evaluator["name"]}),
             protocol=spec["protocol_hash"],
             recipe=json.dumps({k: v for k, v in protocol.items() if k != "iterations"}, sort_keys=True),
+            iterations=protocol["iterations"],
             converged=protocol["iterations"] == protocol["converged_iterations"],
             selector=Part.of(spec["selector"]["name"], spec["selector"]["options"]),
             synth=Part.of(spec["synth"]["name"], spec["synth"]["options"]),
@@ -79,9 +83,19 @@ class Row:
         return sum(self.miou.values()) / len(self.miou)
 
     @cached_property
+    def std(self) -> float:
+        return sample_std(list(self.miou.values()))
+
+    @cached_property
     def images(self) -> int:
         images: int = next(iter(self.records.values()))["budget"]["images"]
         return images
+
+    @property
+    def varies(self) -> tuple[str, ...]:
+        """The stages whose seed differs between the repetitions; one without a seed was computed once."""
+        seeds = [record["provenance"]["seeds"] for record in self.records.values()]
+        return tuple(stage for stage in STAGES if len({seed[stage] for seed in seeds}) > 1)
 
     @property
     def bytes(self) -> float | None:
@@ -91,7 +105,7 @@ class Row:
 
 
 def gather(records: Iterable[Json]) -> list[Row]:
-    """All rows, the best first within each dataset, rate, architecture and protocol.
+    """All rows, the best first within each dataset, rate, architecture and protocol, short trainings before long.
 
     Only records of status ok count; of two of the same cell and repetition, the one written last does.
     """
@@ -101,9 +115,17 @@ def gather(records: Iterable[Json]) -> list[Row]:
     return sorted((Row(setting, dict(sorted(cell.items()))) for setting, cell in cells.items()), key=_place)
 
 
+def sample_std(values: Sequence[float]) -> float:
+    """Over n − 1; NaN for fewer than two values."""
+    if len(values) < 2:
+        return math.nan
+    mean = sum(values) / len(values)
+    return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
 def _place(row: Row) -> tuple[object, ...]:
     s = row.setting
-    return s.dataset.name, s.rate, s.arch.name, s.protocol, -row.mean, repr(s)
+    return s.dataset.name, s.rate, s.arch.name, s.iterations, s.protocol, -row.mean, repr(s)
 
 
 def _models(record: Json) -> tuple[tuple[str, str], ...]:

@@ -26,8 +26,8 @@ class PixelFamily:
             what the levels can halve.
         ema: decay of the running average of the weights, which is what is saved.
         precision: ``"bf16"`` trains under bfloat16 autocast with fp32 weights: twice as fast on a GPU and on processors
-            with avx512_bf16, refused on others, where it takes ten times as long; ``"fp32"`` trains everywhere. Sampling
-            is fp32 in either case.
+            with avx512_bf16, refused on others, where it takes ten times as long; ``"fp32"`` trains everywhere. Images
+            are painted in fp32 in either case.
     """
 
     iterations: int = 4500

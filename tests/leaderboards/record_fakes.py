@@ -26,19 +26,27 @@ def record(
     arch: str = "unet",
     options: dict[str, Any] | None = None,
     size: int | None = 1_500_000,
+    synth_options: dict[str, Any] | None = None,
+    temperature: float = 1.0,
+    lr: float = 0.01,
     teacher: str | None = None,
+    generator: str | None = None,
+    evaluations: tuple[int, int] | None = None,
     version: str = "0.1.0",
     created: str = "2026-01-01T00:00:00+00:00",
     reason: str = "out of memory",
 ) -> dict[str, Any]:
-    """A record of status ok, or failed when there is no ``miou``. Full-data references have selector ``full``."""
+    """A record of status ok, or failed when there is no ``miou``. Full-data references have selector ``full``.
+
+    Only the selector ``random`` and synthesizers other than ``real`` take a seed of the repetition.
+    """
     rate = 1.0 if selector == "full" else rate
-    protocol = {"iterations": iterations, "converged_iterations": CONVERGED, "lr": 0.01}
+    protocol = {"iterations": iterations, "converged_iterations": CONVERGED, "lr": lr}
     spec = {
         "dataset": {"name": dataset, "fingerprint": digest(dataset), "split": "test", "classes": ["a"], "options": {}},
         "selector": {"name": selector, "options": options or {}, "version": version},
-        "synth": {"name": synth, "options": {}, "version": version},
-        "evaluator": {"name": "torch", "options": {"labels": labels, "temperature": 1.0}, "version": version},
+        "synth": {"name": synth, "options": synth_options or {}, "version": version},
+        "evaluator": {"name": "torch", "options": {"labels": labels, "temperature": temperature}, "version": version},
         "arch": arch,
         "rate": rate,
         "seed": seed,
@@ -48,7 +56,7 @@ def record(
     ok = miou is not None
     return {
         "schema": 1,
-        "id": digest([spec, teacher])[:16],
+        "id": digest([spec, teacher, generator])[:16],
         "status": "ok" if ok else "failed",
         "reason": None if ok else reason,
         "created": created,
@@ -62,12 +70,21 @@ def record(
         "versions": {"d3s2bench": "0.1.0", "python": "3.11", "torch": "2.13"},
         "provenance": {
             "teacher": {"sha256": digest(teacher), "trained_on": "train"} if teacher else None,
-            "generator": None,
+            "generator": {"sha256": digest(generator), "trained_on": "train"} if generator else None,
             "distilled": None,
             "selection": None,
-            "seeds": {"select": 1, "synthesise": 2, "train": 3},
+            "seeds": {
+                "select": 100 + seed if selector == "random" else None,
+                "synthesise": None if synth == "real" else 200 + seed,
+                "train": 300 + seed,
+            },
             "command": "d3s2bench run",
             "commit": None,
+            **(
+                {"evaluations": dict(zip(("number", "configurations"), evaluations, strict=True))}
+                if evaluations
+                else {}
+            ),
         },
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_fakes import CONVERGED, record
 
@@ -26,7 +26,7 @@ def row(table: pd.DataFrame, selector: str, synth: str = "real", labels: str = "
     return found.iloc[0]
 
 
-@pytest.mark.parametrize("one", [record(), record(miou=None), record("full", teacher="t")])
+@pytest.mark.parametrize("one", [record(evaluations=(2, 1)), record(miou=None), record("full", teacher="t")])
 def test_the_records_of_these_tests_follow_the_schema(one: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator(SCHEMA).validate(one)
 
@@ -98,6 +98,47 @@ def test_soft_labels_are_measured_against_hard_controls() -> None:
     assert row(table, "random").isna().vs_random
 
 
+def test_soft_labels_of_the_same_photographs_are_the_control_of_equal_information() -> None:
+    table = comparison(
+        [record("balanced", "guided", miou=m, seed=s, teacher="t", generator="g") for s, m in enumerate([20.0, 22.0])]
+        + [record("balanced", miou=m, seed=s, labels="soft", teacher="t") for s, m in [(1, 25.0), (2, 99.0)]]
+        + [record("balanced", miou=14.0, seed=1), record("random", miou=9.0, seed=1)]
+    )
+    assert row(table, "balanced", "guided").vs_soft == -3.0  # repetition 1
+    assert row(table, "balanced").vs_soft == -11.0
+    assert pd.isna(row(table, "balanced", labels="soft").vs_soft)
+    assert pd.isna(row(table, "random").vs_soft)
+
+
+def test_the_soft_control_has_the_same_teacher_and_temperature() -> None:
+    guided = [record("balanced", "guided", 20.0, teacher="one", generator="g", temperature=t) for t in (1.0, 4.0)]
+    soft = [record("balanced", miou=30.0 + t, labels="soft", teacher="one", temperature=t) for t in (1.0, 4.0)]
+    other = [record("balanced", miou=50.0, labels="soft", teacher="two")]
+    table = comparison([*guided, *soft, *other])
+    assert dict(table[table.synth == "guided"][["labels", "vs_soft"]].itertuples(index=False)) == {
+        "hard(temperature=1.0)": -11.0,
+        "hard(temperature=4.0)": -14.0,
+    }
+    assert comparison([guided[0], *other]).vs_soft.isna().all()
+
+
+def test_varies_names_the_stages_whose_seed_differs() -> None:
+    methods = [("random", "guided"), ("random", "real"), ("balanced", "guided"), ("balanced", "real")]
+    table = comparison([record(*method, seed=s) for method in methods for s in (0, 1)] + [record("dfss", "guided")])
+    assert [row(table, *method).varies for method in [*methods, ("dfss", "guided")]] == [
+        "select, synthesise, train",
+        "select, train",
+        "synthesise, train",
+        "train",
+        "",
+    ]
+
+
+def test_budgets_ascend() -> None:
+    table = comparison([record(miou=m, iterations=i) for m, i in [(3.0, 900), (2.0, 100), (1.0, 300)]])
+    assert table.iterations.tolist() == [100, 300, 900]
+
+
 def test_options_that_differ_stand_behind_the_name_and_pick_the_control() -> None:
     gammas = [{"gamma": 1.0, "min": 16}, {"gamma": 0.5, "min": 16}]
     table = comparison(
@@ -149,9 +190,11 @@ MIXED = [
     record("dfss", miou=None),
     record("dfss", miou=None, seed=1),
     record(miou=19.0, labels="soft"),
+    *(record(name, miou=18.0 + k, iterations=600) for k, name in enumerate(("random", "balanced"))),
 ]
 
 
+@settings(deadline=None, max_examples=30)  # the first one loads scipy
 @given(st.permutations(MIXED), st.sampled_from(["markdown:Markdown", "csv:Csv"]))
 def test_the_order_of_the_records_does_not_matter(shuffled: list[dict[str, Any]], target: str) -> None:
     from importlib import import_module

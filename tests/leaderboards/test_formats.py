@@ -33,11 +33,29 @@ def test_markdown_lines_up() -> None:
     assert len(table) == 2 + 3
     assert len({len(line) for line in table}) == 1
     assert [cell.strip() for cell in table[2].strip("|").split("|")] == [
-        *("scenes", "1 %", "unet", "balanced", "guided", "hard", "2", "20", "1.235 MB", "24.99 ± 0.31"),
-        *("+9.49", "", "", "48.1", record()["spec"]["protocol_hash"][:8]),
+        *("scenes", "1 %", "unet", "balanced", "guided", "hard", "2", "synthesise, train", "20", "1.235 MB"),
+        *("24.99 ± 0.31", "+9.49", "48.1", "300", record()["spec"]["protocol_hash"][:8]),
     ]
     full = [cell.strip() for cell in table[4].strip("|").split("|")]
-    assert full[3] == "full" and full[8:14] == ["", "52.00", "", "", "", "100.0"]
+    assert full[3] == "full" and full[7:14] == ["", "2000", "", "52.00", "", "100.0", "3000"]
+
+
+def test_markdown_leaves_out_columns_that_no_row_knows() -> None:
+    def header(*records: dict[str, object]) -> list[str]:
+        return [cell.strip() for cell in Markdown().render(records).splitlines()[0].strip("|").split("|")]
+
+    assert {"varies", "Δ random", "Δ selector", "Δ soft", "Δ full", "% of full"}.isdisjoint(header(record()))
+    assert "Δ soft" in header(record(), record(labels="soft"))
+
+
+def test_markdown_says_how_often_a_split_was_evaluated() -> None:
+    records = [record(dataset="camvid", seed=s, evaluations=e) for s, e in enumerate([(239, 24), (240, 23)])]
+    text = Markdown().render([*records, record(), record(dataset="a`b|\n", evaluations=(1, 1), miou=None)])
+    assert [line for line in text.splitlines() if "was evaluated" in line] == [
+        "`a'b\\|` test was evaluated 1 time, with 1 configuration.",
+        "`camvid` test was evaluated 240 times, with 24 configurations.",
+    ]
+    assert "was evaluated" not in Markdown().render(RECORDS)
 
 
 def test_markdown_lists_what_failed_in_one_line_each() -> None:
@@ -53,6 +71,37 @@ def test_markdown_cells_cannot_break_the_table() -> None:
     assert "a\\|b c" in table and len(table.splitlines()) == 3
 
 
+@pytest.mark.parametrize("hostile", ["a|b\nc", "# d\x1b[31m", "`"])
+def test_names_cannot_break_any_table(hostile: str) -> None:
+    """Every line of a table has as many cell ends as its header."""
+    records = [
+        record(selector, hostile, 10.0 + seed + iterations, seed, dataset=hostile, iterations=iterations)
+        for selector in ("random", hostile)
+        for seed in (0, 1)
+        for iterations in (100, 300)
+    ] + [record(miou=1.0 + s, seed=s, dataset=hostile, iterations=100, evaluations=(1, 1)) for s in (0, 1)]
+    text = Markdown().render(records)
+    assert "## Where" in text and "## Rank" in text and text.isascii() is False and "\x1b" not in text
+    tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    assert len(tables) == 4
+    for table in tables:
+        assert {line.replace("\\|", "").count("|") for line in table} == {table[0].count("|")}
+
+
+def test_a_score_that_is_no_number_spoils_its_own_row_alone() -> None:
+    records = [
+        record(name, miou=m + s, seed=s, iterations=i)
+        for name, m in [("random", 10.0), ("balanced", float("nan")), ("dfss", 12.0), ("k-center", 14.0)]
+        for s in (0, 1)
+        for i in (100, 300)
+    ]
+    text = Markdown().render(records)
+    table, gains, ranks = text.split("## ")
+    assert table.count(" nan |") == 2
+    assert "| dfss+real − random+real | 2 | +2.00 ± 0.00 | +2.00 to +2.00 |" in " ".join(gains.split())
+    assert "14.50 ± 0.71 (1)" in ranks and "nan" not in gains + ranks
+
+
 @pytest.mark.parametrize("records", [[], [record(miou=None)]])
 def test_nothing_finished(records: list[dict[str, object]]) -> None:
     assert Markdown().render(records).startswith("No record is finished.")
@@ -66,8 +115,8 @@ def test_csv_is_unrounded() -> None:
     assert float(rows[1]["bytes"]) == 1_500_000
     assert rows[2]["std"] == rows[2]["bytes"] == ""
     assert list(rows[0]) == [
-        *("dataset", "rate", "arch", "selector", "synth", "labels", "n", "images", "bytes", "miou", "std"),
-        *("vs_random", "vs_selector", "vs_full", "percent_of_full", "protocol"),
+        *("dataset", "rate", "arch", "selector", "synth", "labels", "n", "varies", "images", "bytes", "miou", "std"),
+        *("vs_random", "vs_selector", "vs_soft", "vs_full", "percent_of_full", "iterations", "protocol"),
     ]
 
 

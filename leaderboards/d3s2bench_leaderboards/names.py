@@ -1,0 +1,49 @@
+"""What rows are called: the name of each part, followed by what tells parts of that name apart."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from d3s2bench_leaderboards.rows import Part, Row, Setting
+
+NAMED = ("dataset", "arch", "selector", "synth", "labels")
+Names = Mapping[Setting, dict[str, str]]
+
+
+def names(rows: Sequence[Row]) -> Names:
+    """For each row's setting: dataset, architecture, selector, synthesizer and labels as texts."""
+    texts = {part: _texts(part, rows) for part in NAMED}
+    return {row.setting: {part: texts[part][k] for part in NAMED} for k, row in enumerate(rows)}
+
+
+def _texts(part: str, rows: Sequence[Row]) -> list[str]:
+    parts: list[Part] = [getattr(row.setting, part) for row in rows]
+    telling = _telling(parts)
+    if part == "synth":
+        telling = [own + models for own, models in zip(telling, _telling(map(_weights, rows)), strict=True)]
+    return [f"{p.name}({', '.join(told)})" if told else p.name for p, told in zip(parts, telling, strict=True)]
+
+
+def _weights(row: Row) -> Part:
+    s = row.setting
+    return Part(f"{s.selector.name}/{s.synth.name}/{s.labels.name}", s.models)
+
+
+def _telling(parts: Iterable[Part]) -> list[list[str]]:
+    """For each part those of its traits in which parts of its name differ, or which some of them lack."""
+    parts = list(parts)
+    seen: dict[str, list[tuple[tuple[str, str], ...]]] = defaultdict(list)
+    for part in parts:
+        seen[part.name].append(part.traits)
+    shared = {name: set.intersection(*map(set, traits)) for name, traits in seen.items()}
+    return [
+        [f"{trait[0]}={_plain(trait[1])}" for trait in part.traits if trait not in shared[part.name]] for part in parts
+    ]
+
+
+def _plain(value: str) -> str:
+    """A JSON text without the quotes of a string."""
+    loaded = json.loads(value)
+    return loaded if isinstance(loaded, str) else value

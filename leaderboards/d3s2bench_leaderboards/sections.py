@@ -1,0 +1,157 @@
+"""What stands below the comparison in Markdown. Each section is empty where it has nothing to say."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from d3s2bench import Json
+from d3s2bench_leaderboards import cells
+from d3s2bench_leaderboards.names import NAMED
+from d3s2bench_leaderboards.quality import MEASURES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from d3s2bench_leaderboards.names import Names
+    from d3s2bench_leaderboards.quality import Quality
+    from d3s2bench_leaderboards.rows import Row, Setting
+    from d3s2bench_leaderboards.stability import Agreement, Ranked, Stability
+
+GAINS = """\
+Δ mIoU: paired over n repetitions, with the 95 % t interval over repetitions; it does not contain the choice of the test
+images nor of the teacher and generator, of which there is one."""
+RANKS = """\
+mIoU, mean ± standard deviation over the repetitions, and in parentheses the rank among the methods at all of these
+iterations; the full train set has none. The protocols differ in nothing else. τ: Kendall's τ-b (1: the same order; -1:
+reversed) of the methods that both have, by their means and by each of n common repetitions."""
+
+QUALITY = """\
+judge: agreement of a network of another architecture, which took no part, with the masks, in percent. Feature distance:
+of the judge's features by class to those of the train split (0: the same). Diversity: of the set over that of the
+photographs whose masks it has; within a class over that of the train split. Nearest photograph: root mean square
+difference of thumbnails in grey levels, mean and least over the set. Mean ± standard deviation over different sets."""
+
+
+def evaluations(records: Iterable[Json]) -> str:
+    """How often each split has been scored, and with how many configurations: as far as the records know."""
+    most: dict[tuple[str, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for record in records:
+        if said := record["provenance"].get("evaluations"):
+            split = record["spec"]["dataset"]["name"], record["spec"]["dataset"]["split"]
+            number, configurations = most[split]
+            most[split] = max(number, said["number"]), max(configurations, said["configurations"])
+    return "\n".join(_evaluations(*split, *counts) for split, counts in sorted(most.items()))
+
+
+def _evaluations(dataset: str, split: str, number: int, configurations: int) -> str:
+    name = cells.escape(dataset).replace("`", "'")
+    times, with_ = _plural(number, "time"), _plural(configurations, "configuration")
+    return f"`{name}` {cells.escape(split)} was evaluated {times}, with {with_}."
+
+
+def gains(parts: pd.DataFrame) -> str:
+    """Parts with at least two repetitions: one says nothing of the spread."""
+    lines = parts[parts["n"] > 1].to_dict("records")
+    if not lines:
+        return ""
+    columns = {
+        "dataset": [cells.escape(line["dataset"]) for line in lines],
+        "rate": [cells.percent(line["rate"]) for line in lines],
+        "arch": [cells.escape(line["arch"]) for line in lines],
+        "part": [line["part"] for line in lines],
+        "difference": [cells.escape(line["difference"]) for line in lines],
+        "n": [str(line["n"]) for line in lines],
+        "Δ mIoU": [cells.spread(line["mean"], line["std"], "+") for line in lines],
+        "95 % interval": [_interval(line["low"], line["high"]) for line in lines],
+        "iterations": [str(line["iterations"]) for line in lines],
+        "protocol": [line["protocol"] for line in lines],
+    }
+    table = cells.table(columns, ("dataset", "arch", "part", "difference", "protocol"))
+    return f"## Where the gain comes from\n\n{table}\n\n{GAINS}"
+
+
+def _interval(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
+
+
+def ranks(tables: Sequence[Stability], named: Names) -> str:
+    if not tables:
+        return ""
+    return "\n\n".join(["## Rank over training budgets", *(_budgets(table, named) for table in tables), RANKS])
+
+
+def _budgets(table: Stability, named: Names) -> str:
+    """A caption, the methods with a column for each budget, and the agreement of the budgets."""
+    first = _setting(table.methods[0])
+    used = {budget: row.setting.protocol[:8] for method in table.methods for budget, row in method.rows.items()}
+    protocols = ", ".join(used[budget] for budget in table.budgets)
+    cell = f"{named[first]['dataset']}, {cells.percent(first.rate)}, {named[first]['arch']}"
+    caption = f"On {cell}, protocols {protocols}:"
+    return "\n\n".join([cells.escape(caption), _methods(table, named), _taus(table.agreements)])
+
+
+def _methods(table: Stability, named: Names) -> str:
+    texts = [named[_setting(method)] for method in table.methods]
+    parts = {part: [cells.escape(text[part]) for text in texts] for part in ("selector", "synth", "labels")}
+    budgets = {str(budget): [_ranked(method, budget) for method in table.methods] for budget in table.budgets}
+    return cells.table(parts | budgets, tuple(parts))
+
+
+def _setting(method: Ranked) -> Setting:
+    """Of any of its budgets: those that a table names are the same in all."""
+    return next(iter(method.rows.values())).setting
+
+
+def _ranked(method: Ranked, budget: int) -> str:
+    row: Row | None = method.rows.get(budget)
+    if row is None or math.isnan(row.mean):
+        return ""
+    rank = f" ({method.ranks[budget]})" if budget in method.ranks else ""
+    return cells.spread(row.mean, row.std) + rank
+
+
+def _taus(agreements: Sequence[Agreement]) -> str:
+    columns = {
+        "iterations": [" and ".join(map(str, a.budgets)) for a in agreements],
+        "methods": [str(a.methods) for a in agreements],
+        "τ of the means": [cells.spread(a.tau, math.nan) for a in agreements],
+        "τ of a repetition": [cells.spread(a.mean, a.std) for a in agreements],
+        "n": [str(len(a.by_repetition)) for a in agreements],
+    }
+    return cells.table(columns, ())
+
+
+def quality(found: Sequence[Quality], named: Names) -> str:
+    if not found:
+        return ""
+    texts = [named[each.row.setting] for each in found]
+    rate = [cells.percent(each.row.setting.rate) for each in found]
+    parts = {part: [cells.escape(text[part]) for text in texts] for part in NAMED}
+    columns = {"dataset": parts.pop("dataset"), "rate": rate, **parts}
+    columns |= {header: [cells.spread(*each.measures[key]) for each in found] for key, header in MEASURES.items()}
+    columns |= {
+        "iterations": [str(each.row.setting.iterations) for each in found],
+        "mIoU": [cells.spread(each.row.mean, each.row.std) for each in found],
+    }
+    return f"## Quality of the distilled sets\n\n{cells.table(columns, NAMED)}\n\n{QUALITY}"
+
+
+def failures(records: Iterable[Json]) -> str:
+    """One line for each record that is not ok."""
+    failed = {_failure(record) for record in records if record["status"] != "ok"}
+    return "\n".join(["## Without a result", "", *sorted(failed)]) if failed else ""
+
+
+def _failure(record: Json) -> str:
+    spec = record["spec"]
+    labels = spec["evaluator"]["options"].get("labels", "hard")
+    method = f"{spec['selector']['name']} + {spec['synth']['name']}, {labels} labels, seed {spec['seed']}"
+    cell = f"{spec['dataset']['name']}, {cells.percent(spec['rate'])}, {spec['arch']}, {method}"
+    return "- " + cells.escape(f"{record['id']}: {cell}: {record['status']}: {record['reason']}")
+
+
+def _plural(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
