@@ -24,20 +24,27 @@ class Stateful(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
 
 
+class Curve(list[float]):
+    """A thinned loss curve, and the ``seconds`` that its training took: those of all parts of one that was killed."""
+
+    seconds = 0.0
+
+
 def train_steps(
     step: Callable[[int], Tensor],
     iterations: int,
     state: Mapping[str, Stateful],
     context: Context,
     every_seconds: float = 20.0,
-) -> list[float]:
+) -> Curve:
     """Calls ``step(0)`` … ``step(iterations - 1)``, each of which returns its loss; returns a thinned loss curve.
 
     ``step`` must draw its randomness from its argument alone; then a resumed run equals an unbroken one.
     """
     file = context.workdir / "checkpoint.safetensors"
-    first, curve = load_checkpoint(file, state) if file.exists() else (0, [])
+    first, curve = load_checkpoint(file, state) if file.exists() else (0, Curve())
     saved = time.monotonic()
+    started = saved - curve.seconds
     thin = max(iterations // 100, 1)
     for iteration in range(first, iterations):
         loss = step(iteration)
@@ -45,26 +52,30 @@ def train_steps(
             curve.append(float(loss))
             context.progress(iteration, iterations, f"loss {curve[-1]:.3f}")
         if time.monotonic() - saved > every_seconds:
+            curve.seconds = time.monotonic() - started
             save_checkpoint(file, state, iteration + 1, curve)
             saved = time.monotonic()
     context.progress(iterations, iterations, "")
+    curve.seconds = time.monotonic() - started
     return curve
 
 
-def save_checkpoint(file: Path, state: Mapping[str, Stateful], iteration: int, curve: list[float]) -> None:
+def save_checkpoint(file: Path, state: Mapping[str, Stateful], iteration: int, curve: Curve) -> None:
     """Writes all state dicts into one file, under a temporary name first."""
     from safetensors.torch import save_file
 
     tensors: dict[str, Tensor] = {}
     plain = {name: _split(part.state_dict(), name, tensors) for name, part in state.items()}
-    header = json.dumps({"iteration": iteration, "curve": curve, "plain": plain})
+    header = json.dumps({"iteration": iteration, "curve": curve, "seconds": curve.seconds, "plain": plain})
     partial = file.with_suffix(".partial")
     save_file(tensors, partial, metadata={"checkpoint": header})
     partial.replace(file)
 
 
-def load_checkpoint(file: Path, state: Mapping[str, Stateful]) -> tuple[int, list[float]]:
-    """Restores the state in place; returns the next iteration and the loss curve so far."""
+def load_checkpoint(file: Path, state: Mapping[str, Stateful]) -> tuple[int, Curve]:
+    """Restores the state in place; returns the next iteration and the loss curve so far.
+
+    A checkpoint of version 0.1.0 does not tell its seconds: they count as 0."""
     from safetensors import safe_open
 
     with safe_open(file, framework="pt") as stored:
@@ -72,7 +83,9 @@ def load_checkpoint(file: Path, state: Mapping[str, Stateful]) -> tuple[int, lis
         tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 - safe_open is no dict
     for name, part in state.items():
         part.load_state_dict(_join(header["plain"][name], tensors))
-    return header["iteration"], header["curve"]
+    curve = Curve(header["curve"])
+    curve.seconds = header.get("seconds", 0.0)
+    return header["iteration"], curve
 
 
 def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:

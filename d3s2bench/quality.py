@@ -60,8 +60,8 @@ def measure(
     - ``within_class_diversity``: the std of the judge's first features, such as colour and texture, within a class over
       that of the train split, mean over the classes of the set; 1 = a class looks as varied as there.
 
-    A class with fewer than ``MIN_PIXELS`` pixels in the set is left out of the class-wise numbers, and so is one that
-    the train split lacks; they are None when none is left.
+    A class with fewer than ``MIN_PIXELS`` pixels in the set, at a layer's resolution, is left out of the class-wise
+    numbers, and so is one that the train split lacks; they are None when none is left.
 
     Raises:
         DatasetError: the set is empty, its sources are not of these photographs, or no pixel has a label.
@@ -70,13 +70,14 @@ def measure(
     _check(pairs, photographs, sources, judge, num_classes)
     show = partial(_shown, judge, num_classes, device, progress)
     confusion, sums, pooled = _observed(judge, num_classes, pairs, show(pairs, range(len(pairs)), "images"))
-    real = [_pooled(judge, features) for _, _, features in show(photographs, sources, "photographs")]
+    once, places = np.unique(sources, return_inverse=True)
+    real = [_pooled(judge, features) for _, _, features in show(photographs, once.tolist(), "photographs")]
     agreement = scores(confusion)
     return {
         "judge_accuracy": agreement["pixel_accuracy"],
         "judge_miou": agreement["miou"],
         "feature_distance": _feature_distance(judge, sums),
-        "diversity": _diversity(pooled, np.concatenate(real)),
+        "diversity": _diversity(pooled, np.concatenate(real)[places]),
         "within_class_diversity": _within_class_diversity(judge, sums),
     }
 
@@ -182,7 +183,7 @@ def _within_class_diversity(judge: Teacher, sums: Mapping[str, Floats]) -> float
     first = judge.layers[0]
     (counted, _, std), (_, real_std) = _statistics(sums[first]), _numpy(judge.class_features[first])
     counted &= real_std.sum(axis=1) > 0  # False for NaN
-    return float((std.sum(axis=1) / real_std.sum(axis=1))[counted].mean()) if counted.any() else None
+    return float(np.mean(std[counted].sum(axis=1) / real_std[counted].sum(axis=1))) if counted.any() else None
 
 
 def _class_sums(features: Tensor, masks: Tensor, classes: int) -> Floats:
@@ -220,11 +221,11 @@ def _pooled(judge: Teacher, features: Mapping[str, Tensor]) -> Floats:
 
 
 def _diversity(made: Floats, real: Floats) -> float | None:
-    reference = _mean_distance(real)
-    return _mean_distance(made) / reference if reference else None
+    """The ratio of sums is that of means: there are as many of both."""
+    reference = _distances(real)
+    return _distances(made) / reference if reference else None
 
 
-def _mean_distance(vectors: Floats) -> float:
-    """Mean Euclidean distance over all pairs of rows; 0 for a single row."""
-    total = sum(float(np.linalg.norm(vectors[i + 1 :] - row, axis=1).sum()) for i, row in enumerate(vectors))
-    return total / max(len(vectors) * (len(vectors) - 1) / 2, 1)
+def _distances(vectors: Floats) -> float:
+    """Sum of the Euclidean distances of all pairs of rows."""
+    return sum(float(np.linalg.norm(vectors[i + 1 :] - row, axis=1).sum()) for i, row in enumerate(vectors))

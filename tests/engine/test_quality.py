@@ -25,8 +25,8 @@ TRAIN = 12
 class Pairs:
     """A split in memory."""
 
-    images: Sequence[np.ndarray]
-    masks: Sequence[np.ndarray]
+    images: Sequence[np.ndarray] | np.ndarray
+    masks: Sequence[np.ndarray] | np.ndarray
 
     def __len__(self) -> int:
         return len(self.images)
@@ -41,7 +41,7 @@ class Pairs:
         return str(i)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Mirror:
     """A judge that sees what is there: the class of a pixel is its strongest channel, its features are its channels.
 
@@ -79,10 +79,12 @@ def photographs(classes: int = CLASSES) -> Pairs:
     return Pairs(images, masks)
 
 
-def grey(levels: Sequence[int]) -> Pairs:
-    """Uniform pictures, all of class 0."""
-    shape = (4, 4)
-    return Pairs([np.full((*shape, 3), level, np.uint8) for level in levels], [np.zeros(shape, np.uint8)] * len(levels))
+def grey(levels: Sequence[int], side: int = 4) -> Pairs:
+    """Square pictures of class 0, uniform but for the first row, which no pooled feature sees: it is full of noise."""
+    images = [np.full((side, side, 3), level, np.uint8) for level in levels]
+    for image in images:
+        image[0] = np.random.default_rng(image[1, 0, 0]).integers(0, 255, (side, 3))
+    return Pairs(images, [np.zeros((side, side), np.uint8)] * len(levels))
 
 
 def measured(pairs: Pairs, train: Pairs, sources: Sequence[int] | None = None) -> dict[str, float | None]:
@@ -99,12 +101,12 @@ def test_the_train_split_has_the_quality_of_photographs() -> None:
 
 
 def test_agreement_with_the_masks_is_counted_by_hand() -> None:
-    """Channels say 0 0 1 2; the masks say 0 1 1 2, and 0 1 1 ignore: per class 2/4, 2/4 and 1/1 of the union."""
+    """Channels say 0 0 1 2, the masks 0 1 1 ignore and 0 1 1 1: 2 of 4 and 2 of 5 in the unions of classes 0 and 1."""
     image = np.array([[[9, 0, 0], [9, 0, 0]], [[0, 9, 0], [0, 0, 9]]], np.uint8)
-    masks = [np.array([[0, 1], [1, 2]], np.uint8), np.array([[0, 1], [1, 255]], np.uint8)]
+    masks = [np.array([[0, 1], [1, 255]], np.uint8), np.array([[0, 1], [1, 1]], np.uint8)]
     found = measured(Pairs([image, image], masks), photographs())
-    assert found["judge_accuracy"] == pytest.approx(100 * 5 / 7)
-    assert found["judge_miou"] == pytest.approx(100 * (1 / 2 + 1 / 2 + 1) / 3)
+    assert found["judge_accuracy"] == pytest.approx(100 * 4 / 7)
+    assert found["judge_miou"] == pytest.approx(100 * (2 / 4 + 2 / 5) / 2)
 
 
 def test_a_wrong_mask_lowers_agreement_by_its_pixels() -> None:
@@ -170,10 +172,14 @@ def test_classes_that_the_photographs_lack_or_that_have_few_pixels_are_left_out(
 
 
 def test_diversity_compares_with_the_photographs_that_the_masks_came_from() -> None:
-    """Pairwise distances 20, 20, 40 against 60, 60, 120 of photographs 3, 1 and 2; all six would be 0 to 180."""
-    train = grey([180, 60, 120, 0, 0, 0])
-    found = measured(grey([100, 120, 140]), train, [3, 1, 2])
-    assert found["diversity"] == pytest.approx(1 / 3)
+    """Distances of pairs 20, 40 and 60, against 60, 60 and 120 of the photographs 3, 1 and 2, which are larger.
+
+    Two masks of one photograph count it twice: 60, 60 and 0.
+    """
+    train = grey([180, 60, 120, 0, 0, 0], side=8)
+    found = measured(grey([100, 120, 160]), train, [3, 1, 2])
+    assert found["diversity"] == pytest.approx(1 / 2)
+    assert measured(grey([100, 120, 160]), train, [2, 1, 1])["diversity"] == pytest.approx(1)
 
 
 def test_equal_images_have_no_diversity_and_a_single_one_has_no_number() -> None:
@@ -194,6 +200,7 @@ def test_images_of_several_sizes_in_batches_of_any_size(monkeypatch: pytest.Monk
     assert seen == [(2, 4, "images"), (3, 4, "images"), (4, 4, "images"), (4, 4, "photographs")]
     monkeypatch.setattr(quality, "LOGITS_PER_BATCH", 1)
     assert measured(mixed, train) == pytest.approx(together)
+    assert measured(train, train)["feature_distance"] == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize(
