@@ -41,7 +41,9 @@ def draw(panels: dict[tuple[str, str], dict[str, Curve]], file: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.5 * len(panels), 4), layout="constrained")
-    for axes, (title, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], sorted(panels.items())):
+    for axes, (title, lines) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], sorted(panels.items()), strict=True
+    ):
         for name, curve in sorted(lines.items()):
             budgets = sorted(curve)
             spread = [stdev(curve[k]) if len(curve[k]) > 1 else 0 for k in budgets]
