@@ -75,7 +75,7 @@ def save_checkpoint(file: Path, state: Mapping[str, Stateful], iteration: int, c
 def load_checkpoint(file: Path, state: Mapping[str, Stateful]) -> tuple[int, Curve]:
     """Restores the state in place; returns the next iteration and the loss curve so far.
 
-    A checkpoint of version 0.1.0 does not tell its seconds: they count as 0."""
+    An older checkpoint does not tell its seconds: they count as 0."""
     from safetensors import safe_open
 
     with safe_open(file, framework="pt") as stored:

@@ -169,11 +169,14 @@ class Selector(Protocol):
 
 @runtime_checkable
 class Synthesizer(Protocol):
-    """Turns a selection into the pairs of a distilled set, one output for each selected image, in order."""
+    """Turns a selection into the pairs of a distilled set: output k from the selected images ``k · sources_per_image``
+    up to ``(k + 1) · sources_per_image``, in the order of their choice."""
 
     deterministic: ClassVar[bool]
     needs: ClassVar[tuple[str, ...]]
-    sources_per_image: ClassVar[int]
+    sources_per_image: int
+    """1, or more for one that puts several into one image; a property where it depends on the options. The selector
+    chooses so many for each image of the budget."""
     preserves_mask: ClassVar[bool]
     """True when each mask is the source mask, resized with nearest neighbour at most."""
     generative: ClassVar[bool]

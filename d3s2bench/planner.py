@@ -168,9 +168,10 @@ class Planner:
         identity = {"dataset": self._dataset(name).fingerprint, "split": "train"}
         return self.plan.add(Node("index", identity, {"dataset": name}))
 
-    def _selection(self, cell: Cell) -> Node:
+    def _selection(self, cell: Cell, sources: int) -> Node:
+        """The choice of ``sources`` images of train for each image of the distilled set."""
         instance, selector = self.configured.component("selector", cell.selector)
-        budget = Budget.from_rate(cell.rate, self._split_size(cell.dataset))
+        budget = Budget.from_rate(cell.rate, self._split_size(cell.dataset)).times(sources)
         index = self._index(cell.dataset)
         models = self.models.of(instance.needs, cell.dataset)
         identity = {
@@ -184,6 +185,7 @@ class Planner:
             "dataset": cell.dataset,
             "selector": selector,
             "rate": cell.rate,
+            "images": budget.images,
             "seed": cell.seed,
             "index": str(self._path(index)),
             **self._numeric_run(models),
@@ -191,10 +193,8 @@ class Planner:
         return self.plan.add(Node("selection", identity, run, (index.key, *needs_of(models))))
 
     def _distilled(self, cell: Cell) -> Node:
-        selection = self._selection(cell)
         instance, synth = self.configured.component("synthesizer", cell.synth)
-        if instance.sources_per_image != 1:
-            raise ConfigError(f"synthesizer '{cell.synth}' takes {instance.sources_per_image} sources per image")
+        selection = self._selection(cell, instance.sources_per_image)
         models = self.models.of(instance.needs, cell.dataset)
         identity = {
             "dataset": self._dataset(cell.dataset).fingerprint,

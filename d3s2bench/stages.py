@@ -160,7 +160,7 @@ def _model_provenance(run: Json, role: str) -> dict[str, Any] | None:
 def _select(job: Job, work: Path) -> Json:
     run = job.node.run
     index = load_mask_index(Path(run["index"]))
-    budget = Budget.from_rate(run["rate"], len(index))
+    budget = Budget(run["images"], len(index), run["rate"])
     selector = job.component("selector", run["selector"])
     seed = None if selector.deterministic else derive_seed("select", run["seed"])
     selection = selector.select(index, budget, job.context(seed or 0, work))
@@ -189,7 +189,7 @@ def _distil(job: Job, work: Path) -> Json:
     context = job.context(seed or 0, work)
     rows = write_samples(
         work,
-        len(selection.indices),
+        len(selection.indices) // synthesizer.sources_per_image,
         lambda start: synthesizer.synthesize(selection, context, start),
         job.dataset.palette,
         job.progress,

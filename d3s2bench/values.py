@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,17 @@ class Budget:
             least = math.ceil(0.5 / total * 1e6) / 1e6
             raise BudgetError(f"compression rate {rate:g} of {total} images gives 0 images: give at least {least:g}")
         return cls(images, total, rate)
+
+    def times(self, sources: int) -> Budget:
+        """What to select when each image of the distilled set is made from several.
+
+        Raises:
+            BudgetError: there are not so many images.
+        """
+        if self.images * sources > self.total:
+            wanted = f"{self.images} images from {sources} each take {self.images * sources}"
+            raise BudgetError(f"{wanted}, but there are {self.total}: give a smaller compression rate")
+        return replace(self, images=self.images * sources)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ def register_synthesizers() -> list[Component]:
     return [
         Component("synthesizer", "noisy", "engine_fakes:Noisy", "A fake"),
         Component("synthesizer", "layout", "engine_fakes:Noisy", "A fake"),
+        Component("synthesizer", "blend", "engine_fakes:Blend", "A fake"),
         Component("synthesizer", "taught", "engine_fakes:Taught", "A fake"),
     ]
 
@@ -183,6 +184,29 @@ class Noisy:
 @dataclass(frozen=True)
 class Taught(Noisy):
     needs: ClassVar[tuple[str, ...]] = ("teacher",)
+
+
+@dataclass(frozen=True)
+class Blend:
+    """The mean of ``sources`` photographs, with the mask of the first."""
+
+    sources: int = 2
+
+    deterministic: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ()
+    preserves_mask: ClassVar[bool] = True
+    generative: ClassVar[bool] = False
+
+    @property
+    def sources_per_image(self) -> int:
+        return self.sources
+
+    def synthesize(self, selection: Selection, context: Context, start: int = 0) -> Iterator[Sample]:
+        train = context.dataset.split("train")
+        for k in range(start, len(selection.indices) // self.sources):
+            chosen = [int(i) for i in selection.indices[k * self.sources : (k + 1) * self.sources]]
+            image = np.mean([train.image(i) for i in chosen], axis=0).astype(np.uint8)
+            yield Sample(image, train.mask(chosen[0]), tuple(chosen))
 
 
 @dataclass(frozen=True)

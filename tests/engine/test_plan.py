@@ -219,6 +219,16 @@ def test_the_key_depends_on_the_data(plan_of: Any, tiny: Path) -> None:
     assert first.nodes.keys().isdisjoint(plan_of().nodes)
 
 
+def test_a_synthesizer_that_takes_several_sources_gets_them(plan_of: Any) -> None:
+    def images(plan: Plan) -> list[int]:
+        return [node.run["images"] for node in plan.nodes.values() if node.stage == "selection"]
+
+    assert images(plan_of(synth="blend")) == [8]
+    assert images(plan_of(synth=["blend", "real"])) == [8, 4]
+    with pytest.raises(BudgetError, match="4 images from 6 each take 24, but there are 20"):
+        plan_of(synth="blend", options={"synth": {"blend": {"sources": 6}}})
+
+
 def test_a_deterministic_chain_is_trained_per_seed_alone(plan_of: Any) -> None:
     plan = plan_of(seed=[0, 1, 2])
     assert stages(plan) == {"index": 1, "selection": 1, "distilled": 1, "record": 3}
@@ -397,7 +407,9 @@ def test_a_component_that_misses_a_library_is_refused(plan_of: Any, monkeypatch:
 
     needy = Component("selector", "first", "engine_fakes:First", "", ("no_such_lib",))
     folder = Component("dataset", "folder", "d3s2bench.datasets.folder:Folder", "")
-    found = Registry([Registered(needy, "p", "1", "missing: no_such_lib"), Registered(folder, "p", "1")])
+    real = Component("synthesizer", "real", "d3s2bench_synthesizers.real:Real", "")
+    usable = [Registered(component, "p", "1") for component in (folder, real)]
+    found = Registry([Registered(needy, "p", "1", "missing: no_such_lib"), *usable])
     monkeypatch.setattr("d3s2bench.workspace.registry", lambda: found)
     with pytest.raises(PluginError, match="selector 'first' of p cannot be used: missing: no_such_lib; install it"):
         plan_of()
