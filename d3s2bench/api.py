@@ -139,7 +139,7 @@ def _described(folder: Path) -> dict[str, Any]:
         raise StoreError(f"{folder / MANIFEST} is no manifest: delete it, it is optional")
     described = {part: manifest.get(part) or unversioned("external") for part in ("selector", "synth")}
     for part, found in described.items():
-        if not isinstance(found, dict) or found.keys() != {"name", "options", "version"}:
+        if not isinstance(found, dict) or found.keys() - {"changed"} != {"name", "options", "version"}:
             raise StoreError(f"{folder / MANIFEST}: '{part}' must hold name, options and version, or be left out")
     return described
 

@@ -7,7 +7,7 @@ from typing import Any
 from d3s2bench.config import RunConfig
 from d3s2bench.errors import ConfigError, unknown_name
 from d3s2bench.plan import Cell
-from d3s2bench.plugins import options_of
+from d3s2bench.plugins import changed_options, options_of
 from d3s2bench.values import Json
 from d3s2bench.workspace import Workspace
 
@@ -22,7 +22,7 @@ class Configured:
         self._made: dict[tuple[str, str, str], tuple[Any, dict[str, Any]]] = {}
 
     def component(self, kind: str, name: str, labels: str | None = None) -> tuple[Any, dict[str, Any]]:
-        """The instance and its ``{name, options, version}``."""
+        """The instance and its ``{name, options, changed, version}``."""
         if (kind, name, str(labels)) not in self._made:
             self._made[kind, name, str(labels)] = self._make(kind, name, labels)
         return self._made[kind, name, str(labels)]
@@ -36,7 +36,8 @@ class Configured:
         elif labels:
             options["labels"] = labels
         instance = registry.create(kind, name, options)
-        return instance, {"name": name, "options": options_of(instance), "version": registry.find(kind, name).identity}
+        options, version = options_of(instance), registry.find(kind, name).identity
+        return instance, {"name": name, "options": options, "changed": changed_options(instance), "version": version}
 
     def described(self, kind: str, name: str) -> dict[str, Any]:
         """How a record describes a component."""
@@ -78,7 +79,7 @@ class Configured:
 
 def unversioned(name: str) -> dict[str, Any]:
     """How a record describes what is no component of ours."""
-    return {"name": name, "options": {}, "version": ""}
+    return {"name": name, "options": {}, "changed": [], "version": ""}
 
 
 def _like(default: Any, value: Any, key: str) -> Any:

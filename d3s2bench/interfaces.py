@@ -161,8 +161,9 @@ class Selector(Protocol):
 
     deterministic: ClassVar[bool]
     """True when the seed does not matter; computed once for all repetitions then."""
-    needs: ClassVar[tuple[str, ...]]
-    """Of ``teacher``, ``generator``."""
+    needs: tuple[str, ...]
+    """Of ``teacher``, ``generator``; ``("torch",)`` for one that computes with torch and without either. A property
+    where it depends on the options."""
 
     def select(self, index: MaskIndex, budget: Budget, context: Context) -> Selection: ...
 

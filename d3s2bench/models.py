@@ -39,7 +39,8 @@ class Models:
         self._found: dict[tuple[str, str], Model] = {}
 
     def of(self, roles: tuple[str, ...], dataset: str) -> dict[str, Model]:
-        return {role: self._model(role, dataset) for role in roles}
+        """By role; ``torch`` stands for no model."""
+        return {role: self._model(role, dataset) for role in roles if role != "torch"}
 
     def _model(self, role: str, dataset: str) -> Model:
         if (role, dataset) not in self._found:

@@ -12,7 +12,7 @@ from d3s2bench.command import command_of, commit
 from d3s2bench.config import RunConfig
 from d3s2bench.configured import Configured, unversioned
 from d3s2bench.datasets.held_out import DEV
-from d3s2bench.errors import BudgetError, ConfigError, DatasetError
+from d3s2bench.errors import BudgetError, DatasetError
 from d3s2bench.files import digest
 from d3s2bench.interfaces import Dataset
 from d3s2bench.models import Model, Models, needs_of
@@ -179,7 +179,7 @@ class Planner:
             "selector": selector,
             "images": budget.images,
             "seed": None if instance.deterministic else cell.seed,
-            **self._numeric(models),
+            **self._numeric(instance.needs, models),
         }
         run = {
             "dataset": cell.dataset,
@@ -201,7 +201,7 @@ class Planner:
             "selection": selection.key,
             "synth": synth,
             "seed": None if instance.deterministic else cell.seed,
-            **self._numeric(models),
+            **self._numeric(instance.needs, models),
         }
         run = {
             "dataset": cell.dataset,
@@ -219,7 +219,7 @@ class Planner:
         if distilled is None or not self.config.quality:
             return None
         models = self.models.of(("judge",), cell.dataset)
-        identity = {"distilled": distilled.key, **self._numeric(models)}
+        identity = {"distilled": distilled.key, **self._numeric(("judge",), models)}
         run = {
             "dataset": cell.dataset,
             "selector": distilled.run["selector"],
@@ -230,9 +230,9 @@ class Planner:
         }
         return self.plan.add(Node("quality", identity, run, (distilled.key, *needs_of(models))))
 
-    def _numeric(self, models: Mapping[str, Model]) -> dict[str, Any]:
-        """What changes the numbers of a stage that computes with models."""
-        if not models:
+    def _numeric(self, needs: tuple[str, ...], models: Mapping[str, Model]) -> dict[str, Any]:
+        """What changes the numbers of a stage that computes with torch."""
+        if not needs:
             return {}
         named = {kind: model.identity for kind, model in models.items()}
         return {"models": named, "threads": self.config.threads, "device": self.config.device}

@@ -139,6 +139,15 @@ def options_of(instance: Any) -> dict[str, Any]:
     return {name: _json(value) for name, value in dataclasses.asdict(instance).items()}
 
 
+def changed_options(instance: Any) -> list[str]:
+    """The options of a component that differ from their defaults. Methods are told apart by these, so that an option
+    which a later version adds does not make another method of an older record."""
+    if not (options := options_of(instance)):
+        return []
+    defaults = options_of(type(instance)())
+    return sorted(name for name, value in options.items() if value != defaults[name])
+
+
 def _json(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_json(v) for v in value]

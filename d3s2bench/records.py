@@ -137,9 +137,15 @@ def find_references(assets: Path | None, spec: Json, any_seed: bool) -> list[Pat
 
 def _same_column(found: Json, spec: Json, any_seed: bool) -> bool:
     same = all(found[key] == spec[key] for key in ("arch", "protocol_hash", "rate"))
-    same &= all(found["evaluator"][key] == spec["evaluator"][key] for key in ("name", "options"))
+    same &= _told(found["evaluator"]) == _told(spec["evaluator"])
     same &= all(found["dataset"][key] == spec["dataset"][key] for key in ("fingerprint", "split"))
     return same and (any_seed or found["seed"] == spec["seed"])
+
+
+def _told(component: Json) -> tuple[str, Json]:
+    """Name and changed options: what a component is, whichever options later versions have added."""
+    options = component["options"]
+    return component["name"], {name: options[name] for name in component.get("changed", options)}
 
 
 def import_reference(file: Path, out: Path) -> dict[str, Any]:

@@ -117,6 +117,5 @@ def _traits(row: Row) -> Key:
 
 def _same_generator(row: Row, layout: Row) -> bool:
     """Another number of sampling steps, say, would pass for guidance."""
-    options = dict(row.setting.synth.traits)
-    shared = all(options.get(key, value) == value for key, value in layout.setting.synth.traits)
+    shared = all(row.synth_options.get(key, value) == value for key, value in layout.synth_options.items())
     return shared and _traits(row)[1] == _traits(layout)[1]

@@ -50,8 +50,9 @@ class Setting:
         """Component versions are no part of it: a cell that is run again with new code replaces the old one."""
         spec = record["spec"]
         data, evaluator, protocol = spec["dataset"], spec["evaluator"], spec["protocol"]
-        options = dict(evaluator["options"])
-        labels = options.pop("labels", "hard")
+        options = _changed(evaluator)
+        labels = evaluator["options"].get("labels", "hard")
+        options.pop("labels", None)
         return cls(
             dataset=Part.of(data["name"], {"split": data["split"], "fingerprint": data["fingerprint"][:12]}),
             rate=spec["rate"],
@@ -60,8 +61,8 @@ class Setting:
             recipe=json.dumps({k: v for k, v in protocol.items() if k != "iterations"}, sort_keys=True),
             iterations=protocol["iterations"],
             converged=protocol["iterations"] == protocol["converged_iterations"],
-            selector=Part.of(spec["selector"]["name"], spec["selector"]["options"]),
-            synth=Part.of(spec["synth"]["name"], spec["synth"]["options"]),
+            selector=Part.of(spec["selector"]["name"], _changed(spec["selector"])),
+            synth=Part.of(spec["synth"]["name"], _changed(spec["synth"])),
             labels=Part.of(labels, options),
             models=_models(record),
         )
@@ -90,6 +91,12 @@ class Row:
     def images(self) -> int:
         images: int = next(iter(self.records.values()))["budget"]["images"]
         return images
+
+    @property
+    def synth_options(self) -> Json:
+        """All of them, defaults among them."""
+        options: Json = next(iter(self.records.values()))["spec"]["synth"]["options"]
+        return options
 
     @property
     def varies(self) -> tuple[str, ...]:
@@ -126,6 +133,12 @@ def sample_std(values: Sequence[float]) -> float:
 def _place(row: Row) -> tuple[object, ...]:
     s = row.setting
     return s.dataset.name, s.rate, s.arch.name, s.iterations, s.protocol, -row.mean, repr(s)
+
+
+def _changed(component: Json) -> dict[str, object]:
+    """The options that tell a component from others of its name: those that are not at their defaults."""
+    options = component["options"]
+    return {name: options[name] for name in component.get("changed", options)}
 
 
 def _models(record: Json) -> tuple[tuple[str, str], ...]:

@@ -17,19 +17,27 @@ classes"; its formula is unpublished, so all that follows is ours and each const
 
 A class that no mask shows is left out. When no unused mask shows any class, the rest is filled with the masks that have
 the most labelled pixels (ties: the lowest index), at gain 0.
+
+``rule="submodular"`` is another reading of the same sentence. 2 and 3 become one step, which takes the unused mask that
+raises ``Σ_c g(n_c)`` the most, with ``concave`` g: the less a class has been chosen, the more does one more count. Ties
+(to nine decimals): the lowest mask index. ``gamma`` plays no part then, nor ``area_reference`` when images are counted.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from d3s2bench import Budget, ConfigError, Context, MaskIndex, Selection
+from d3s2bench_selectors.budgets import check_budget
+from d3s2bench_selectors.submodular import CONCAVE, LazyGreedy
 
 COUNTINGS = ("images", "pixels")
+RULES = ("rarest-first", "submodular")
 BLOCK = 64
 """Gains computed at once; any number gives the same choice."""
 
@@ -43,29 +51,42 @@ class Balanced:
     gamma: float = 1.0
     area_reference: float = 0.05
     count_by: str = "images"
+    rule: str = "rarest-first"
+    concave: str = "sqrt"
 
     deterministic: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        if self.count_by not in COUNTINGS:
-            raise ConfigError(f"selector balanced: count_by is '{self.count_by}': give one of {', '.join(COUNTINGS)}")
+        for option, known in (("count_by", COUNTINGS), ("rule", RULES), ("concave", tuple(CONCAVE))):
+            if (given := getattr(self, option)) not in known:
+                raise ConfigError(f"selector balanced: {option} is '{given}': give one of {', '.join(known)}")
         if self.area_reference <= 0 or self.gamma < 0:
             raise ConfigError("selector balanced: area_reference must be above 0 and gamma at least 0")
 
     def select(self, index: MaskIndex, budget: Budget, context: Context) -> Selection:
-        """``(K,) int64`` masks in the order of choice, with their gains ``(K,) float64``."""
-        shows = self._shows(index)
-        share = np.where(shows, index.counts, 0) / (self.area_reference * np.maximum(index.pixels, 1))[:, None]
-        counted = shows if self.count_by == "images" else share.copy()
-        greedy = _Greedy(shows, np.minimum(share, 1, out=share), counted, self.gamma)
-        picks: list[tuple[int, float]] = []
-        while len(picks) < budget.images and (pick := greedy.pick()):
-            picks.append(pick)
+        """``(K,) int64`` masks in the order of choice, with their gains ``(K,) float64``.
+
+        Raises:
+            BudgetError: there are fewer masks than the budget wants.
+        """
+        check_budget(index, budget)
+        picks = list(islice(iter(self._greedy(index).pick, None), budget.images))
         indices = np.array([i for i, _ in picks], np.int64)
         gains = np.array([gain for _, gain in picks], np.float64)
-        rest = _most_labelled(index, indices)[: budget.images - len(indices)]
-        return Selection(np.concatenate([indices, rest]), np.concatenate([gains, np.zeros(len(rest))]))
+        missing = budget.images - len(picks)
+        rest = _most_labelled(index, indices)[:missing] if missing else indices[:0]
+        return Selection(np.concatenate([indices, rest]), np.concatenate([gains, np.zeros(missing)]))
+
+    def _greedy(self, index: MaskIndex) -> _RarestFirst | LazyGreedy:
+        shows = self._shows(index)
+        if self.rule == "submodular" and self.count_by == "images":
+            return LazyGreedy(shows, self.concave)
+        share = np.where(shows, index.counts, 0) / (self.area_reference * np.maximum(index.pixels, 1))[:, None]
+        if self.rule == "submodular":
+            return LazyGreedy(share, self.concave)
+        counted = shows if self.count_by == "images" else share.copy()
+        return _RarestFirst(shows, np.minimum(share, 1, out=share), counted, self.gamma)
 
     def _shows(self, index: MaskIndex) -> NDArray[np.bool_]:
         """``(N, C)``: which mask shows which class."""
@@ -74,7 +95,7 @@ class Balanced:
         return shows
 
 
-class _Greedy:
+class _RarestFirst:
     """Lazy greedy: ``n_c`` only grows, so a gain only falls, and one computed earlier bounds the present one.
 
     Rounded sums in a fixed order are monotone in each term, so this holds to the last bit.

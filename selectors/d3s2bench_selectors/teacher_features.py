@@ -1,8 +1,10 @@
-"""Reads the photographs of a split once and keeps a few numbers of each, made from the teacher's features."""
+"""Reads the photographs of a split once, in batches of one size, and keeps a few numbers of each: of the teacher's
+features, of its logits, or of whatever else is measured.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,21 +18,48 @@ PENDING = 4 * BATCH
 """Images held in memory at most, while those of equal size are gathered."""
 
 
-@torch.no_grad()
 def per_image(
     train: Split, context: Context, reduce: Callable[[Mapping[str, Tensor]], Tensor], tap: Tap = "activation"
 ) -> NDArray[np.float64]:
-    """``(N, D) float64``: ``reduce`` takes layer → ``(B, d, h, w)`` and gives ``(B, D)``.
+    """``(N, D) float64``: ``reduce`` takes the teacher's layer → ``(B, d, h, w)`` and gives ``(B, D)``.
 
-    Only images of equal size share a batch: each is shown to the teacher at its own size.
+    Each image is shown to the teacher at its own size.
     """
     teacher = context.teacher
-    rows: dict[int, NDArray[np.float64]] = {}
+    return rows(train, context, lambda _, images: reduce(teacher.features(_tensor(images, context.device), tap)[1]))
+
+
+def pooled(context: Context) -> NDArray[np.float64]:
+    """``(N, D) float64``: the teacher's last encoder stage, averaged over height and width, for each train image."""
+    layer = context.teacher.pooled_layer
+
+    def pool(features: Mapping[str, Tensor]) -> Tensor:
+        return features[layer].double().mean((2, 3))
+
+    return per_image(context.dataset.split("train"), context, pool)
+
+
+def per_logits(context: Context, score: Callable[[Tensor, int], Tensor]) -> NDArray[np.float64]:
+    """``(N,) float64``: ``score`` takes a train image's logits ``(C, H, W)`` and its number, and gives one number."""
+    teacher = context.teacher
+
+    def scores(numbers: Sequence[int], images: Sequence[Image]) -> Tensor:
+        logits, _ = teacher.features(_tensor(images, context.device))
+        return torch.stack([score(*each) for each in zip(logits, numbers, strict=True)])[:, None]
+
+    return rows(context.dataset.split("train"), context, scores)[:, 0]
+
+
+@torch.no_grad()
+def rows(
+    train: Split, context: Context, measure: Callable[[Sequence[int], Sequence[Image]], Tensor]
+) -> NDArray[np.float64]:
+    """``(N, D) float64``: ``measure`` takes B images of equal size and their numbers, and gives ``(B, D)``."""
+    found: dict[int, NDArray[np.float64]] = {}
     for numbers, images in _batches(train):
-        _, features = teacher.features(_tensor(images, context.device), tap)
-        rows |= dict(zip(numbers, reduce(features).double().cpu().numpy(), strict=True))
-        context.progress(len(rows), len(train), "features")
-    return np.stack([rows[i] for i in range(len(train))])
+        found |= dict(zip(numbers, measure(numbers, images).double().cpu().numpy(), strict=True))
+        context.progress(len(found), len(train), "features")
+    return np.stack([found[i] for i in range(len(train))])
 
 
 def _batches(train: Split) -> Iterator[tuple[list[int], list[Image]]]:
@@ -49,6 +78,6 @@ def _unzip(bucket: list[tuple[int, Image]]) -> tuple[list[int], list[Image]]:
     return [i for i, _ in bucket], [image for _, image in bucket]
 
 
-def _tensor(images: list[Image], device: str) -> Tensor:
+def _tensor(images: Sequence[Image], device: str) -> Tensor:
     """``(B, 3, H, W) float32`` in 0…1."""
     return torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255

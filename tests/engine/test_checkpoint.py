@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from d3s2bench import Context, train_steps
-from d3s2bench.checkpoint import load_checkpoint, save_checkpoint
+from d3s2bench.checkpoint import Curve, load_checkpoint, save_checkpoint
 
 
 class Training:
@@ -59,7 +63,7 @@ def test_all_state_comes_back(tmp_path: Path) -> None:
     trained, fresh = Training(), Training()
     for k in range(5):
         trained.step(k)
-    save_checkpoint(tmp_path / "c.safetensors", trained.state, 5, [1.5, 0.5])
+    save_checkpoint(tmp_path / "c.safetensors", trained.state, 5, Curve([1.5, 0.5]))
     assert load_checkpoint(tmp_path / "c.safetensors", fresh.state) == (5, [1.5, 0.5])
     assert flat_of(fresh) == flat_of(trained)
     assert [file.name for file in tmp_path.iterdir()] == ["c.safetensors"]
@@ -68,7 +72,7 @@ def test_all_state_comes_back(tmp_path: Path) -> None:
 def test_nothing_in_it_is_pickled(tmp_path: Path) -> None:
     training = Training()
     training.step(0)
-    save_checkpoint(tmp_path / "c.safetensors", training.state, 1, [])
+    save_checkpoint(tmp_path / "c.safetensors", training.state, 1, Curve())
     content = (tmp_path / "c.safetensors").read_bytes()
     header = int.from_bytes(content[:8], "little")
     assert content[8 : 8 + header].lstrip().startswith(b"{")
@@ -86,9 +90,50 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path, dies: int) -> None
     assert broken.steps + resumed.steps == whole.steps
 
 
+class Clock:
+    """A clock that stands still but for what it is told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 500.0
+        monkeypatch.setattr("d3s2bench.checkpoint.time.monotonic", lambda: self.now)
+
+    def timed(self, training: Training, seconds: float) -> Callable[[int], torch.Tensor]:
+        """The step, which takes so many seconds."""
+
+        def step(k: int) -> torch.Tensor:
+            loss = training.step(k)
+            self.now += seconds
+            return loss
+
+        return step
+
+
+def test_seconds_are_those_of_all_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps of 3 s for a part that is saved at 9 s and killed at 12 s, then of 5 s; the hour between does not count."""
+    clock, broken, resumed = Clock(monkeypatch), Training(4), Training()
+    with pytest.raises(KeyboardInterrupt):
+        train_steps(clock.timed(broken, 3.0), 10, broken.state, context(tmp_path), every_seconds=8)
+    clock.now += 3600
+    curve = train_steps(clock.timed(resumed, 5.0), 10, resumed.state, context(tmp_path))
+    assert resumed.steps == list(range(3, 10))
+    assert curve.seconds == 3 * 3 + 7 * 5
+
+
+def test_an_older_checkpoint_without_seconds_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, training, file = Clock(monkeypatch), Training(), tmp_path / "checkpoint.safetensors"
+    save_checkpoint(file, training.state, 6, Curve([1.0]))
+    with safe_open(file, framework="pt") as stored:
+        header = json.loads(stored.metadata()["checkpoint"])
+        tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 - safe_open is no dict
+    del header["seconds"]
+    save_file(tensors, file, metadata={"checkpoint": json.dumps(header)})
+    curve = train_steps(clock.timed(training, 2.0), 10, training.state, context(tmp_path))
+    assert (curve.seconds, len(curve)) == (4 * 2, 1 + 4)
+
+
 def test_a_kill_between_two_saves_loses_only_what_came_after(tmp_path: Path) -> None:
     broken = Training(9)
-    save_checkpoint(tmp_path / "checkpoint.safetensors", broken.state, 0, [])
+    save_checkpoint(tmp_path / "checkpoint.safetensors", broken.state, 0, Curve())
     with pytest.raises(KeyboardInterrupt):
         train_steps(broken.step, 20, broken.state, context(tmp_path), every_seconds=1000)
     resumed, whole = Training(), Training()
@@ -102,7 +147,7 @@ def test_a_kill_between_two_saves_loses_only_what_came_after(tmp_path: Path) -> 
 def test_a_torn_save_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     training = Training()
     file = tmp_path / "c.safetensors"
-    save_checkpoint(file, training.state, 1, [])
+    save_checkpoint(file, training.state, 1, Curve())
 
     def full_disk(tensors: object, place: Path, metadata: object) -> None:
         place.write_bytes(b"half")
@@ -110,7 +155,7 @@ def test_a_torn_save_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr("safetensors.torch.save_file", full_disk)
     with pytest.raises(OSError, match="No space"):
-        save_checkpoint(file, training.state, 2, [])
+        save_checkpoint(file, training.state, 2, Curve())
     assert load_checkpoint(file, training.state)[0] == 1
 
 
@@ -128,7 +173,7 @@ def test_shared_and_strided_tensors_are_saved(tmp_path: Path) -> None:
             self.loaded = state
 
     part = Part(torch.arange(6.0).reshape(2, 3))
-    save_checkpoint(tmp_path / "c", {"part": part}, 0, [])
+    save_checkpoint(tmp_path / "c", {"part": part}, 0, Curve())
     load_checkpoint(tmp_path / "c", {"part": part})
     assert flat(part.loaded) == flat(part.state_dict())
 

@@ -86,7 +86,7 @@ def test_samples_are_written_as_they_come(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, TOTAL - 1), st.integers(0, 200))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 def test_a_stopped_run_goes_on_at_the_next_sample(
     tmp_path_factory: pytest.TempPathFactory, dies: int, torn: int
 ) -> None:

@@ -265,7 +265,7 @@ def test_a_truncated_picture_is_refused(tmp_path: Path, kind: str, share: float)
 
 
 @given(st.sampled_from(["PNG", "JPEG"]), st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 def test_no_damage_gives_anything_but_a_picture_or_our_error(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     content = bytearray(encoded(kind))
     for _ in range(data.draw(st.integers(1, 4))):

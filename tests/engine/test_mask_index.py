@@ -43,7 +43,7 @@ def test_known_answer() -> None:
 
 
 @given(st.lists(st.lists(st.sampled_from([0, 1, 2, 255]), min_size=1), min_size=1, max_size=5))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_labelled_and_ignored_pixels_make_all(rows: list[list[int]]) -> None:
     index = build_mask_index(Masks([np.array([row], np.uint8) for row in rows]), 3)
     for row, counts, pixels in zip(rows, index.counts, index.pixels, strict=True):

@@ -143,7 +143,7 @@ def test_no_controls_on_request(plan_of: Any) -> None:
 
 
 @given(st.sets(st.sampled_from(["first", "random"]), min_size=1), st.sets(st.integers(0, 9), min_size=1, max_size=4))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_each_node_comes_after_what_it_needs(
     tmp_path_factory: pytest.TempPathFactory, selectors: set[str], seeds: set[int]
 ) -> None:

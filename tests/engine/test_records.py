@@ -67,7 +67,7 @@ def test_counts_are_stored_in_total_and_per_image(tmp_path: Path) -> None:
 
 
 @given(arrays(np.int64, (2, 3, 3), elements=st.integers(0, 10**9)).filter(lambda counts: counts.sum() > 0))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 def test_every_score_can_be_computed_again(tmp_path: Path, counts: np.ndarray) -> None:  # type: ignore[type-arg]
     file = stored(tmp_path, counts=counts)
     assert recomputed_miou(file) == read_record(file)["metrics"]["miou"]

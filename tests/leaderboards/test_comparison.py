@@ -194,7 +194,7 @@ MIXED = [
 ]
 
 
-@settings(deadline=None, max_examples=30)  # the first one loads scipy
+@settings(max_examples=30)
 @given(st.permutations(MIXED), st.sampled_from(["markdown:Markdown", "csv:Csv"]))
 def test_the_order_of_the_records_does_not_matter(shuffled: list[dict[str, Any]], target: str) -> None:
     from importlib import import_module

@@ -92,7 +92,7 @@ def test_the_published_study() -> None:
         assert (line.n, round(line["mean"], 2), round(line["std"], 2)) == (10, mean, std)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(*[st.floats(0, 100)] * 4), min_size=2, max_size=5))
 def test_the_parts_sum_to_the_whole(scored: list[tuple[float, ...]]) -> None:
     methods = [("random", "real"), ("balanced", "real"), ("balanced", "layout"), ("balanced", "guided")]

@@ -14,9 +14,10 @@ from d3s2bench import Context, Dataset, Image, Mask, MaskIndex, Teacher
 
 @dataclass
 class Photographs:
-    """The only split of a dataset that is itself."""
+    """The only split of a dataset that is itself. Without masks, a pixel's class is its brightest channel."""
 
     images: Sequence[Image]
+    masks: Sequence[Mask] = ()
 
     def split(self, name: str) -> Photographs:
         assert name == "train"
@@ -29,7 +30,7 @@ class Photographs:
         return self.images[i]
 
     def mask(self, i: int) -> Mask:
-        raise AssertionError("selectors read masks from the index")
+        return self.masks[i] if self.masks else self.images[i].argmax(axis=2).astype(np.uint8)
 
     def item_name(self, i: int) -> str:
         return str(i)
@@ -37,7 +38,10 @@ class Photographs:
 
 @dataclass
 class ColourTeacher:
-    """Its layers are the picture itself and its red and green halved. Notes the batches that it is shown."""
+    """Its layers are the picture itself and its red and green halved; its logits are the picture, three classes.
+
+    Notes the batches that it is shown.
+    """
 
     batchnorm: Mapping[str, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     pooled_layer: str = "deep"
@@ -53,9 +57,11 @@ class ColourTeacher:
         return images, before if tap == "batchnorm_input" else after
 
 
-def context(images: Sequence[Image], teacher: ColourTeacher | None = None, seed: int = 0) -> Context:
+def context(
+    images: Sequence[Image], teacher: ColourTeacher | None = None, seed: int = 0, masks: Sequence[Mask] = ()
+) -> Context:
     load = (lambda: cast(Teacher, teacher)) if teacher else None
-    return Context(cast(Dataset, Photographs(images)), seed=seed, load_teacher=load)
+    return Context(cast(Dataset, Photographs(images, masks)), seed=seed, load_teacher=load)
 
 
 def plain(red: int, green: int, size: tuple[int, int] = (4, 4)) -> Image:

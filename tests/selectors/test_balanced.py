@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from hypothesis.extra.numpy import arrays
 from selector_fakes import context, index_of
 
 from d3s2bench import Budget, ConfigError, Context, MaskIndex, Selection
+from d3s2bench_selectors import submodular
 from d3s2bench_selectors.balanced import Balanced
 
 NO_IMAGES: Context = context([])
 PLAIN: dict[str, Any] = {"min_pixels": 1, "min_share": 0.0, "area_reference": 0.5}
+SUBMODULAR: dict[str, Any] = PLAIN | {"rule": "submodular"}
 
 
 def choose(index: MaskIndex, images: int, **options: Any) -> Selection:
@@ -69,7 +72,10 @@ def test_covers_more_classes_of_a_long_tail_than_random() -> None:
     assert max(covered.sum() for covered in at_random) < coverable
 
 
-@pytest.mark.parametrize("wrong", [{"count_by": "masks"}, {"area_reference": 0.0}, {"gamma": -1.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"count_by": "masks"}, {"area_reference": 0.0}, {"gamma": -1.0}, {"rule": "greedy"}, {"concave": "square"}],
+)
 def test_wrong_options(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="selector balanced"):
         Balanced(**wrong)
@@ -125,3 +131,80 @@ def test_renaming_the_classes_changes_nothing_without_ties(seed: int) -> None:
     order = draw.permutation(6)
     renamed = MaskIndex(index.counts[:, order], index.pixels)
     assert choose(renamed, 12, **PLAIN).indices.tolist() == choose(index, 12, **PLAIN).indices.tolist()
+
+
+def test_submodular_by_hand() -> None:
+    index = index_of([[9, 0, 0], [9, 9, 0], [0, 9, 9], [9, 9, 0], [0, 0, 0], [0, 0, 0]], ignored=1)
+    chosen = choose(index, 6, **SUBMODULAR)
+    # Masks 1, 2 and 3 gain 2 and 1 is the first. Then n = 1, 1, 0: mask 2 gains 1 + (√2 − 1), mask 3 2 (√2 − 1).
+    # n = 1, 2, 1: mask 0 gains √2 − 1, mask 3 √3 − √2 more. n = 2, 3, 1: mask 0 is left; the empty ones come last.
+    assert chosen.indices.tolist() == [1, 2, 3, 0, 4, 5]
+    two, three = np.sqrt(2), np.sqrt(3)
+    assert chosen.scores == pytest.approx([2, two, three - 1, three - two, 0, 0])
+    by_log = choose(index, 2, **SUBMODULAR, concave="log1p")
+    assert by_log.scores == pytest.approx([2 * np.log(2), np.log(2) + np.log(3 / 2)])
+
+
+def test_submodular_counts_pixels_in_units_of_the_reference_area() -> None:
+    index = MaskIndex(np.array([[100, 0], [50, 8], [0, 72]]), np.full(3, 200))
+    chosen = choose(index, 3, **SUBMODULAR, count_by="pixels")  # shares over a half: 1, 0; 0.5, 0.08; 0, 0.72
+    assert chosen.indices.tolist() == [0, 2, 1]
+    assert chosen.scores == pytest.approx([1, np.sqrt(0.72), np.sqrt(1.5) - 1 + np.sqrt(0.8) - np.sqrt(0.72)], abs=1e-8)
+
+
+def plain_greedy(features: np.ndarray, concave: str, images: int) -> list[int]:
+    """Every gain of every step; the first of the largest."""
+    g = {"sqrt": np.sqrt, "log1p": np.log1p}[concave]
+    reached, chosen = np.zeros(features.shape[1]), list[int]()
+    for _ in range(images):
+        gains = np.round((g(reached + features) - g(reached)).sum(axis=1), 9)
+        gains[chosen] = -1
+        chosen.append(int(gains.argmax()))
+        reached = reached + features[chosen[-1]]
+    return chosen
+
+
+@given(COUNTS, st.sampled_from(["sqrt", "log1p"]), st.booleans(), st.sampled_from([(1, 1), (3, 2), (2048, 64)]))
+def test_lazy_submodular_choice_is_the_plain_one(
+    counts: np.ndarray, concave: str, by_pixels: bool, sizes: tuple[int, int]
+) -> None:
+    index = index_of(counts, ignored=3)
+    features = counts / (0.5 * index.pixels)[:, None] if by_pixels else (counts > 0).astype(float)
+    images = int((counts > 0).any(axis=1).sum())  # what shows no class is not chosen for its gain
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(submodular, "SHORTLIST", sizes[0])
+        patch.setattr(submodular, "BLOCK", sizes[1])
+        count_by = "pixels" if by_pixels else "images"
+        chosen = choose(index, len(index), **SUBMODULAR, concave=concave, count_by=count_by)
+    assert chosen.indices[:images].tolist() == plain_greedy(features, concave, images)
+
+
+@pytest.mark.parametrize("concave", ["sqrt", "log1p"])
+def test_lazy_submodular_choice_is_the_plain_one_beyond_the_shortlist(concave: str) -> None:
+    shows = np.random.default_rng(7).random((6000, 12)) < 0.9 / np.arange(1, 13)
+    chosen = choose(index_of(shows, ignored=1), 60, **SUBMODULAR, concave=concave)
+    assert chosen.indices.tolist() == plain_greedy(shows, concave, 60)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 4), st.sampled_from(["sqrt", "log1p"]))
+def test_submodular_reaches_its_share_of_the_best(seed: int, images: int, concave: str) -> None:
+    shows = np.random.default_rng(seed).random((9, 5)) < 0.4
+    g = {"sqrt": np.sqrt, "log1p": np.log1p}[concave]
+    best = max(g(shows[list(some)].sum(axis=0)).sum() for some in combinations(range(9), images))
+    chosen = choose(index_of(shows, ignored=1), images, **SUBMODULAR, concave=concave)
+    assert chosen.scores is not None
+    assert chosen.scores.sum() == pytest.approx(g(shows[chosen.indices].sum(axis=0)).sum())
+    assert chosen.scores.sum() >= (1 - 1 / np.e) * best - 1e-6
+
+
+@pytest.mark.slow  # the peer compiles itself first
+@pytest.mark.parametrize(("ours", "theirs"), [("sqrt", "sqrt"), ("log1p", "log")])
+def test_submodular_is_that_of_apricot(ours: str, theirs: str) -> None:
+    apricot = pytest.importorskip("apricot")
+    counts = np.random.default_rng(1).integers(1, 10**6, (300, 7)) * (np.random.default_rng(2).random((300, 7)) < 0.5)
+    index = index_of(counts, ignored=1)
+    features = counts / (0.5 * index.pixels)[:, None]
+    peer = apricot.FeatureBasedSelection(40, concave_func=theirs, optimizer="lazy").fit(features)
+    chosen = choose(index, 40, **SUBMODULAR, count_by="pixels", concave=ours)
+    assert chosen.indices.tolist() == peer.ranking.tolist()
+    assert chosen.scores == pytest.approx(peer.gains, abs=1e-8)

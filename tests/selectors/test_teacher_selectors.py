@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from selector_fakes import ColourTeacher, Photographs, batchnorm_of, blank_index, context, plain, random_images
 
-from d3s2bench import Budget, ConfigError, ModelError
-from d3s2bench_selectors.dfss import Dfss
+from d3s2bench import Budget, BudgetError, ConfigError, ModelError, Selection
+from d3s2bench_selectors.dfss import Dfss, diverse
+from d3s2bench_selectors.herding import Herding, herding
 from d3s2bench_selectors.k_center import KCenter, k_center
 from d3s2bench_selectors.teacher_features import per_image
+from d3s2bench_selectors.uncertainty import El2n, Entropy, Margin
 
 POINTS = st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=1, max_size=40)
 
@@ -33,10 +39,18 @@ def test_k_center_reads_the_pooled_layer() -> None:
         assert chosen.indices.tolist() == [first, farthest]
 
 
-def test_k_center_says_its_features() -> None:
-    assert KCenter().features == "pooled last stage of the teacher"
-    with pytest.raises(ConfigError, match="there is only 'pooled last stage of the teacher'"):
-        KCenter("pixels")
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+def test_k_center_is_the_plain_one_in_either_precision(precision: type[np.floating]) -> None:
+    features = np.random.default_rng(5).normal(100, 1, (300, 20)).astype(precision)
+    chosen = k_center(features, 40, first=7)
+    distance = np.linalg.norm(features[:, None].astype(np.float64) - features, axis=2)
+    indices, radii = [7], []
+    for _ in range(40):
+        nearest = distance[:, indices].min(axis=1)
+        indices.append(int(nearest.argmax()))
+        radii.append(nearest.max())
+    assert chosen.indices.tolist() == indices[:40]
+    assert chosen.scores == pytest.approx(radii, rel=1e-5)
 
 
 def test_k_center_never_takes_one_of_equal_points_twice() -> None:
@@ -55,6 +69,16 @@ def test_k_center_covers_at_most_twice_as_wide_as_the_best(points: list[tuple[in
     # the centres and the farthest point are all at least the radius apart: by the pigeonhole, no cover is below half
     between = distance[chosen.indices] + np.where(np.eye(centres), np.inf, 0)
     assert between.min() >= chosen.scores[-1] - 1e-6
+
+
+@pytest.mark.parametrize("choose", [lambda features: k_center(features, 5, first=0), lambda f: herding(f, 5)])
+def test_memory_stays_at_the_size_of_the_features(choose: Callable[[np.ndarray], Selection]) -> None:
+    features = np.random.default_rng(0).normal(size=(5000, 64))
+    tracemalloc.start()
+    choose(features)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * features.nbytes < 5000**2
 
 
 def dfss_distance(image: np.ndarray, statistics: tuple[torch.Tensor, torch.Tensor], layer: str) -> float:
@@ -82,6 +106,40 @@ def test_dfss_ties_go_to_the_lowest_index() -> None:
     assert chosen.indices.tolist() == list(range(30))
 
 
+def test_dfss_diversity_by_hand() -> None:
+    # d: 0 1 2 4 on 0…1 is 0 .25 .5 1. Distances from image 0: 0 1 8 10, of which 10 is the largest: 0 .1 .8 1.
+    # Weight 1: costs .25 − .1, .5 − .8, 1 − 1 -> image 2. Then image 1 is .1 from 0 and .7 from 2: .15;
+    # image 3 is .2 from 2: .8 -> image 1. Weight 0.1: .24, .42, .9 -> in the order of d.
+    d, features = np.array([10.0, 11, 12, 14]), np.array([[5.0], [6], [13], [15]])
+    assert diverse(d, features, 4, 1.0).tolist() == [0, 2, 1, 3]
+    assert diverse(d, features, 4, 0.1).tolist() == [0, 1, 2, 3]
+    assert diverse(d, features, 4, 1e9).tolist() == k_center(features, 4, first=0).indices.tolist() == [0, 3, 2, 1]
+
+
+def test_dfss_diversity_reads_the_pooled_layer_and_leaves_the_first_choice() -> None:
+    statistics = {"shallow": (torch.zeros(3), torch.zeros(3))}
+    images = [plain(9, 9), plain(10, 9), plain(11, 9), plain(0, 200)]  # d grows with brightness
+    given = context(images, ColourTeacher(statistics))
+    assert Dfss().select(blank_index(4), Budget(2, 4, 0.5), given).indices.tolist() == [0, 1]
+    chosen = Dfss(diversity=2.0).select(blank_index(4), Budget(2, 4, 0.5), given)
+    assert chosen.indices.tolist() == [0, 3]
+    assert chosen.scores == pytest.approx([np.hypot(9, 9) / 255, 200 / 255], abs=1e-6)
+
+
+@given(st.integers(0, 1000), st.floats(0.01, 1e6))
+def test_dfss_diversity_takes_each_once_even_where_all_are_alike(seed: int, weight: float) -> None:
+    draw = np.random.default_rng(seed)
+    d, features = draw.integers(0, 3, 20) / 2, draw.integers(0, 2, (20, 2)) / 2
+    assert sorted(diverse(d, features, 20, weight)) == list(range(20))
+    assert diverse(np.ones(20), np.ones((20, 2)), 20, weight).tolist() == list(range(20))
+
+
+@pytest.mark.parametrize("wrong", [-1.0, float("nan"), float("inf")])
+def test_dfss_with_a_wrong_diversity(wrong: float) -> None:
+    with pytest.raises(ConfigError, match="selector dfss: diversity is"):
+        Dfss(diversity=wrong)
+
+
 def test_dfss_without_batchnorm() -> None:
     with pytest.raises(ModelError, match="no BatchNorm layer"):
         Dfss().select(blank_index(1), Budget(1, 1, 1.0), context([plain(0, 0)], ColourTeacher()))
@@ -91,6 +149,14 @@ def test_dfss_with_an_unknown_layer() -> None:
     teacher = ColourTeacher(batchnorm_of(0))
     with pytest.raises(ConfigError, match="no BatchNorm layer 'top': known: shallow, deep"):
         Dfss(("top",)).select(blank_index(1), Budget(1, 1, 1.0), context([plain(0, 0)], teacher))
+
+
+@pytest.mark.parametrize("selector", [KCenter, Herding, Dfss, Entropy, Margin, El2n])
+def test_more_images_than_there_are(selector: Any) -> None:
+    teacher = ColourTeacher(batchnorm_of(0))
+    with pytest.raises(BudgetError, match="a budget of 3 images, but the split has 2"):
+        selector().select(blank_index(2), Budget(3, 2, 1.0), context([plain(0, 0)] * 2, teacher))
+    assert teacher.shapes == []  # before any photograph is read
 
 
 def test_features_keep_their_order_and_batches_one_size() -> None:
