@@ -78,17 +78,24 @@ def read_mask(file: Path, num_classes: int, ignore: int = IGNORE) -> Mask:
     Raises:
         DatasetError: cannot be decoded, is a colour picture, or holds a label that is neither class nor ignore.
     """
-    labels = np.asarray(_decode(file))
+    picture = _decode(file)
+    labels = np.array(picture)
     if labels.ndim != 2:
         raise DatasetError(f"{file} is a colour picture: a mask must hold one class id per pixel (grey or palette PNG)")
-    ignored = (labels == ignore) | (labels == IGNORE)
-    wrong = labels[(~ignored) & ((labels >= num_classes) | (labels < 0))]
+    if picture.mode in ("L", "P"):
+        found = np.flatnonzero(picture.histogram())
+    else:
+        labels = labels.astype(np.int64)
+        found = np.unique(labels)
+    wrong = found[(found != ignore) & (found != IGNORE) & ((found >= num_classes) | (found < 0))]
     if wrong.size:
         raise DatasetError(
             f"{file} holds label {int(wrong[0])}, but there are {num_classes} classes (0 to {num_classes - 1}) and "
             f"ignore {ignore}: mend the mask or the class list"
         )
-    return np.where(ignored, IGNORE, labels).astype(np.uint8)
+    if ignore in found:
+        labels[labels == ignore] = IGNORE
+    return labels.astype(np.uint8, copy=False)
 
 
 def _decode(file: Path) -> Pillow.Image:

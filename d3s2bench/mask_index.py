@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from PIL import Image as Pillow
 
 from d3s2bench.errors import DatasetError
 from d3s2bench.files import load_npz, save_npz
@@ -37,7 +38,7 @@ def build_mask_index(
 
 
 def _histogram(mask: Mask, num_classes: int, name: str) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], int]:
-    counts = np.bincount(mask.ravel(), minlength=256)
+    counts = np.array(Pillow.fromarray(mask).histogram())
     outside = np.flatnonzero(counts[num_classes:IGNORE])
     if outside.size:
         label = num_classes + int(outside[0])
