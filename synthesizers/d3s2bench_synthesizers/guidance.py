@@ -7,6 +7,7 @@ is the forward guidance of Universal Guidance (Bansal et al. 2023) with a choice
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ class Guidance:
             the gradient (Universal Guidance).
         through_generator: whether the gradient is with respect to the noisy latents, through the generator, or to the
             clean estimate, which saves the backward pass of the generator.
+        every: 1 guides each step of the window, 2 its first, third, and so on.
     """
 
     teacher: Teacher
@@ -38,10 +40,12 @@ class Guidance:
     window: tuple[float, float] = (0.0, 1.0)
     normalise: str = "estimate"
     through_generator: bool = False
+    every: int = 1
 
     def covers(self, k: int, steps: int) -> bool:
-        """Whether step k of ``steps`` is in the window."""
-        return self.window[0] * steps <= k < self.window[1] * steps
+        """Whether step k of ``steps`` is guided."""
+        first = math.ceil(self.window[0] * steps)
+        return first <= k < self.window[1] * steps and (k - first) % self.every == 0
 
     def losses(self, image: Tensor, masks: Tensor) -> dict[str, Tensor]:
         """Each term's ``(B,)`` loss on images ``(B, 3, H, W)``: one pass of the teacher serves all."""

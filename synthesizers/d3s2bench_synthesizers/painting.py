@@ -1,4 +1,4 @@
-"""From a selection to painted pairs: fixed batches, one seed per sample."""
+"""From a selection to painted pairs: fixed batches, one seed per sample and candidate."""
 
 from __future__ import annotations
 
@@ -7,22 +7,32 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from d3s2bench import Context, Generator, ModelError, Sample, Selection, derive_seed
+from d3s2bench_synthesizers.choice import Choice, Painted
 from d3s2bench_synthesizers.guidance import Guidance
 from d3s2bench_synthesizers.resize import resize_mask
 from d3s2bench_synthesizers.sampling import sample
 
+ONLY = Choice()
+"""The first image painted for a mask is kept."""
+
 
 def paint(
-    selection: Selection, context: Context, start: int, steps: int, batch: int, guidance: Guidance | None = None
+    selection: Selection,
+    context: Context,
+    start: int,
+    steps: int,
+    batch: int,
+    guidance: Guidance | None = None,
+    choice: Choice = ONLY,
 ) -> Iterator[Sample]:
     """Samples from number ``start`` on, painted by ``context.generator`` for the selected masks at its size.
 
-    Batches lie where they would lie from 0, so bytes never depend on where a run was stopped; sample k starts from
-    noise of its own seed.
+    Batches lie where they would lie from 0, so bytes never depend on where a run was stopped; each candidate for
+    sample k starts from noise of its own seed. A batch is painted once for each candidate: more candidates take no
+    more memory and leave the first ones as they are.
 
     Raises:
         ModelError: the generator's classes are not the dataset's.
@@ -33,10 +43,19 @@ def paint(
     for first in range(start - start % batch, len(selection.indices), batch):
         sources = [int(i) for i in selection.indices[first : first + batch]]
         masks = np.stack([resize_mask(train.mask(i), generator.size) for i in sources])
-        seeds = [derive_seed("sample", context.seed, k) for k in range(first, first + len(sources))]
-        images, notes = _paint_batch(generator, torch.from_numpy(masks).long(), seeds, steps, guidance, context.device)
+        labels = torch.from_numpy(masks).long().to(context.device)
+        painted = []
+        for candidate in range(choice.candidates):
+            seeds = [sample_seed(context.seed, first + row, candidate) for row in range(len(sources))]
+            painted.append(_paint_batch(generator, labels, seeds, steps, guidance))
         for row in range(max(start - first, 0), len(sources)):
-            yield Sample(images[row], masks[row], (sources[row],), notes[row])
+            image, note = choice.best([images[row] for images in painted])
+            yield Sample(image, masks[row], (sources[row],), note)
+
+
+def sample_seed(seed: int, k: int, candidate: int = 0) -> int:
+    """What the noise of a candidate for sample k is drawn from."""
+    return derive_seed("sample", seed, k, *((candidate,) if candidate else ()))
 
 
 def require_classes(what: str, found: int, context: Context) -> None:
@@ -50,10 +69,9 @@ def require_classes(what: str, found: int, context: Context) -> None:
 
 
 def _paint_batch(
-    generator: Generator, masks: Tensor, seeds: Sequence[int], steps: int, guidance: Guidance | None, device: str
-) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
-    """``(B, H, W, 3) uint8`` and the provenance of each."""
-    masks = masks.to(device)
+    generator: Generator, masks: Tensor, seeds: Sequence[int], steps: int, guidance: Guidance | None
+) -> list[Painted]:
+    """An image for each mask."""
     images = sample(generator, masks, seeds, steps, guidance)
     notes: list[dict[str, Any]] = [{"seed": seed, "generator": identity(generator)} for seed in seeds]
     if guidance is not None:
@@ -64,7 +82,8 @@ def _paint_batch(
                 "teacher": identity(guidance.teacher),
                 "losses": {name: loss[row] for name, loss in losses.items()},
             }
-    return (images.movedim(1, -1) * 255).round().to(torch.uint8).cpu().numpy(), notes
+    pixels = (images.movedim(1, -1) * 255).round().to(torch.uint8).cpu().numpy()
+    return list(zip(pixels, notes, strict=True))
 
 
 def identity(model: object) -> str:

@@ -21,9 +21,14 @@ class PixelFamily:
         batch_size: images per step.
         learning_rate: its peak, reached after 100 steps and left for a fall to 0 over the last 40 % of them.
         channels: width of each resolution level; each level after the first halves the resolution.
+        attention: how many levels, from the coarsest on, have self-attention; 0 = none. Its cost grows with the square
+            of a level's positions.
         patch: side of the square of pixels that space-to-depth folds into one position.
         long_side: of the generated images, in pixels; the other side keeps the dataset's aspect. Both are rounded to
             what the levels can halve.
+        crop: share of a side that a random zoomed crop of a pair keeps at least; 1 = pairs are seen whole. Below 1,
+            hundreds of photographs are harder to learn by heart. Pairs are held at 1/crop of the size of the generated
+            images, so that no crop is blurred.
         ema: decay of the running average of the weights, which is what is saved.
         precision: ``"bf16"`` trains under bfloat16 autocast with fp32 weights: twice as fast on a GPU and on processors
             with avx512_bf16, refused on others, where it takes ten times as long; ``"fp32"`` trains everywhere. Images
@@ -34,8 +39,10 @@ class PixelFamily:
     batch_size: int = 8
     learning_rate: float = 1.5e-3
     channels: tuple[int, ...] = (48, 96, 144)
+    attention: int = 1
     patch: int = 2
     long_side: int = 96
+    crop: float = 1.0
     ema: float = 0.999
     precision: str = "fp32"
 
@@ -44,6 +51,10 @@ class PixelFamily:
             raise ConfigError(f"generator.pixel.precision is '{self.precision}': give 'fp32' or 'bf16'")
         if any(width % 16 for width in self.channels):
             raise ConfigError(f"generator.pixel.channels is {list(self.channels)}: give multiples of 16")
+        if not 0 <= self.attention <= len(self.channels):
+            raise ConfigError(f"generator.pixel.attention is {self.attention}: give 0 to {len(self.channels)} levels")
+        if not 0.1 <= self.crop <= 1:
+            raise ConfigError(f"generator.pixel.crop is {self.crop}: give a share of the side, 0.1 to 1")
 
     @property
     def unit(self) -> int:

@@ -83,11 +83,11 @@ class LayoutToImagePipeline(DiffusionPipeline):  # type: ignore[misc]
 
 
 def build(
-    num_classes: int, size: tuple[int, int], patch: int, channels: Sequence[int], seed: int = 0
+    num_classes: int, size: tuple[int, int], patch: int, channels: Sequence[int], seed: int = 0, attention: int = 1
 ) -> LayoutToImagePipeline:
-    """An untrained model for ``size = (width, height)``; self-attention at the coarsest level; weights from
-    ``seed``."""
-    plain = len(channels) - 1
+    """An untrained model for ``size = (width, height)``; self-attention at the ``attention`` coarsest levels; weights
+    from ``seed``."""
+    plain = len(channels) - attention
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         unet = UNet2DModel(
@@ -95,8 +95,9 @@ def build(
             in_channels=(3 + num_classes + 1) * patch**2,
             out_channels=3 * patch**2,
             block_out_channels=tuple(channels),
-            down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",),
-            up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * plain,
+            down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",) * attention,
+            up_block_types=("AttnUpBlock2D",) * attention + ("UpBlock2D",) * plain,
+            add_attention=attention > 0,  # between down and up
             layers_per_block=1,
             norm_num_groups=8,
             attention_head_dim=16,

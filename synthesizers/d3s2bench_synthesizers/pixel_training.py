@@ -1,9 +1,8 @@
-"""How a pixel generator is trained: v-prediction on flipped pairs, running average of the weights."""
+"""How a pixel generator is trained: v-prediction on flipped and cropped pairs, running average of the weights."""
 
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
@@ -17,6 +16,7 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from d3s2bench import ConfigError, Context, DatasetError, Split, derive_seed, train_steps
+from d3s2bench_synthesizers.crops import Crops
 from d3s2bench_synthesizers.pixel_pipeline import LayoutToImagePipeline, build, save
 from d3s2bench_synthesizers.resize import resize_image, resize_mask
 
@@ -31,18 +31,17 @@ def train(options: PixelFamily, pairs: Split, folder: Path, context: Context) ->
     """See :meth:`PixelFamily.train`."""
     if not len(pairs):
         raise DatasetError("there is nothing to train a generator on: the split holds no pairs")
-    started = time.monotonic()
     size = working_size(pairs, options.long_side, options.unit)
-    images, masks = load_pairs(pairs, size)
-    num_classes = len(context.dataset.classes)
-    model = build(num_classes, size, options.patch, options.channels, derive_seed("weights", context.seed))
+    images, masks = load_pairs(pairs, Crops(size, options.crop).whole_size, len(pairs))
+    num_classes, seed = len(context.dataset.classes), derive_seed("weights", context.seed)
+    model = build(num_classes, size, options.patch, options.channels, seed, options.attention)
     model.to(context.device)
     average = copy.deepcopy(model.unet).requires_grad_(False)
     step, state = training_step(options, model, average, images, masks, context)
     curve = train_steps(step, options.iterations, state, context)
     generator = LayoutToImagePipeline(average, model.scheduler)
-    save(generator, folder, _record(options, pairs, context, curve, time.monotonic() - started))
-    _sheet(generator, images, masks, context).save(folder / "samples.png")
+    save(generator, folder, _record(options, pairs, context, curve, curve.seconds))
+    _sheet(generator, pairs, context).save(folder / "samples.png")
 
 
 def working_size(pairs: Split, long_side: int, unit: int) -> tuple[int, int]:
@@ -54,10 +53,11 @@ def working_size(pairs: Split, long_side: int, unit: int) -> tuple[int, int]:
     return width, height
 
 
-def load_pairs(pairs: Split, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """All images ``(N, H, W, 3)`` and masks ``(N, H, W)``, uint8, in memory: they are small at this size."""
-    images = np.stack([resize_image(pairs.image(i), size) for i in range(len(pairs))])
-    masks = np.stack([resize_mask(pairs.mask(i), size) for i in range(len(pairs))])
+def load_pairs(pairs: Split, size: tuple[int, int], count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The first ``count`` images ``(N, H, W, 3)`` and masks ``(N, H, W)``, uint8, in memory: they are small at this
+    size."""
+    images = np.stack([resize_image(pairs.image(i), size) for i in range(count)])
+    masks = np.stack([resize_mask(pairs.mask(i), size) for i in range(count)])
     return images, masks
 
 
@@ -72,11 +72,11 @@ def training_step(
     """The step of iteration k, all of whose randomness comes from ``context.seed`` and k, and the state it changes."""
     unet = model.unet.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(unet.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
-    autocast = _autocast(options.precision, context.device)
+    autocast, crops = _autocast(options.precision, context.device), Crops(model.size, options.crop)
 
     def step(k: int) -> Tensor:
         optimizer.param_groups[0]["lr"] = options.learning_rate * schedule(k, options.iterations)
-        batch = draw(images, masks, options.batch_size, derive_seed("batch", context.seed, k))
+        batch = draw(images, masks, options.batch_size, derive_seed("batch", context.seed, k), crops)
         with autocast:
             loss = velocity_loss(model, *batch)
         optimizer.zero_grad()
@@ -102,18 +102,19 @@ def schedule(k: int, iterations: int) -> float:
 
 
 def draw(
-    images: NDArray[np.uint8], masks: NDArray[np.uint8], size: int, seed: int
+    images: NDArray[np.uint8], masks: NDArray[np.uint8], size: int, seed: int, crops: Crops
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """A batch: clean images in 0…1, masks (int64), noise and timesteps in 0…1.
 
-    Pairs are drawn with replacement and flipped at random; timesteps are stratified, one in each 1/B of the range,
-    which lowers the variance of the loss (Kingma et al. 2021, appendix I.1).
+    Pairs are drawn with replacement, cropped and flipped at random; timesteps are stratified, one in each 1/B of the
+    range, which lowers the variance of the loss (Kingma et al. 2021, appendix I.1).
     """
     rng = np.random.default_rng(seed)
     rows, flips = rng.integers(len(images), size=size), rng.random(size) < 0.5
     times = (np.arange(size) + rng.random(size)) / size
-    picked = torch.from_numpy(images[rows]).movedim(-1, 1).float() / 255
-    labels = torch.from_numpy(masks[rows]).long()
+    shown, named = crops(images[rows], masks[rows], rng)
+    picked = torch.from_numpy(shown).movedim(-1, 1).float() / 255
+    labels = torch.from_numpy(named).long()
     flip = torch.from_numpy(flips)
     picked = torch.where(flip[:, None, None, None], picked.flip(-1), picked)
     labels = torch.where(flip[:, None, None], labels.flip(-1), labels)
@@ -146,21 +147,19 @@ def _record(options: PixelFamily, pairs: Split, context: Context, curve: list[fl
         "family": "pixel",
         "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "pairs": len(pairs)},
         "classes": dataset.classes,
-        # The seconds are those of the run that finished it; an earlier, killed one is not counted.
+        # The seconds are those of the optimiser steps, over all parts of a training that was killed.
         "training": {**asdict(options), "seed": context.seed, "loss": curve, "seconds": round(seconds, 1)},
         "versions": {name: version(name) for name in ("torch", "diffusers")},
     }
 
 
-def _sheet(
-    generator: LayoutToImagePipeline, images: NDArray[np.uint8], masks: NDArray[np.uint8], context: Context
-) -> Pillow.Image:
+def _sheet(generator: LayoutToImagePipeline, pairs: Split, context: Context) -> Pillow.Image:
     """Mask | real | generated, for the first eight pairs."""
-    count = min(8, len(images))
-    seeds = [derive_seed("sample", context.seed, k) for k in range(count)]
-    painted = generator(torch.from_numpy(masks[:count]).long(), seeds)
+    images, masks = load_pairs(pairs, generator.size, min(8, len(pairs)))
+    seeds = [derive_seed("sample", context.seed, k) for k in range(len(masks))]
+    painted = generator(torch.from_numpy(masks).long(), seeds)
     colours = np.zeros((256, 3), np.uint8)
     colours[: len(context.dataset.palette)] = context.dataset.palette
     drawn = (painted.cpu().movedim(1, -1).numpy() * 255 + 0.5).astype(np.uint8)
-    rows = [np.hstack(row) for row in zip(colours[masks[:count]], images[:count], drawn, strict=True)]
+    rows = [np.hstack(row) for row in zip(colours[masks], images, drawn, strict=True)]
     return Pillow.fromarray(np.vstack(rows))

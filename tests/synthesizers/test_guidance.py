@@ -142,6 +142,12 @@ def test_the_window_counts_steps() -> None:
     assert all(everywhere.covers(k, 7) for k in range(7))
 
 
+@pytest.mark.parametrize(("every", "guided"), [(1, [3, 4, 5, 6, 7]), (2, [3, 5, 7]), (3, [3, 6]), (9, [3])])
+def test_every_counts_from_the_first_step_of_the_window(every: int, guided: list[int]) -> None:
+    guidance = Guidance(SmallTeacher(), TERMS, 0.1, window=(0.25, 0.8), every=every)
+    assert [k for k in range(10) if guidance.covers(k, 10)] == guided
+
+
 def test_each_image_is_guided_by_itself() -> None:
     generator = double_generator()
     guidance = Guidance(SmallTeacher(dtype=torch.float64), TERMS, 0.1)

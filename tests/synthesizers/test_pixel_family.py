@@ -12,16 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers.models.attention_processor import Attention
 from PIL import Image
 from synthesis_fakes import Squares, context, small_generator
 
 from d3s2bench import ConfigError, DatasetError, ModelError, train_steps
+from d3s2bench.datasets.scenes import Scenes
 from d3s2bench_synthesizers import pixel_training
+from d3s2bench_synthesizers.crops import Crops
 from d3s2bench_synthesizers.pixel_family import PixelFamily
-from d3s2bench_synthesizers.pixel_pipeline import LayoutToImagePipeline
+from d3s2bench_synthesizers.pixel_pipeline import LayoutToImagePipeline, build, save
 from d3s2bench_synthesizers.pixel_training import draw, schedule, working_size
 
 TINY = PixelFamily(iterations=6, batch_size=2, channels=(16, 16), long_side=24, ema=0.5)
+SHIPPED = (Scenes(Path()).assets or Path("absent")) / "generator"
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +60,6 @@ def test_a_loaded_model_paints_what_diffusers_loads(trained: Path) -> None:
 
 
 def test_half_precision_on_disk_changes_weights_by_rounding_alone(tmp_path: Path) -> None:
-    from d3s2bench_synthesizers.pixel_pipeline import save
-
     original = small_generator()
     save(original, tmp_path, {"family": "pixel", "dataset": {"name": "squares"}})
     loaded = TINY.load(tmp_path, "cpu").unet.state_dict()
@@ -71,11 +73,52 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(trained: Pat
     assert weights(tmp_path / "again") == weights(trained) != weights(tmp_path / "other")
 
 
+def test_a_model_with_other_options_is_trained_and_loaded(trained: Path, tmp_path: Path) -> None:
+    options = replace(TINY, iterations=2, attention=2, crop=0.5)
+    for name in ("generator", "again"):
+        options.train(Squares(), tmp_path / name, context(workdir=tmp_path))
+    assert weights(tmp_path / "generator") == weights(tmp_path / "again")
+    record = json.loads((tmp_path / "generator" / "generator.json").read_text())
+    assert (record["size"], record["training"]["attention"], record["training"]["crop"]) == ([24, 16], 2, 0.5)
+    assert attentions(options.load(tmp_path / "generator", "cpu")) == 7
+    with Image.open(tmp_path / "generator" / "samples.png") as cropped, Image.open(trained / "samples.png") as whole:
+        pairs = [np.asarray(sheet)[:, : 2 * 24] for sheet in (cropped, whole)]
+    assert np.array_equal(*pairs)
+
+
+def attentions(model: LayoutToImagePipeline) -> int:
+    return sum(isinstance(module, Attention) for module in model.unet.modules())
+
+
+@pytest.mark.parametrize(("levels", "blocks"), [(0, 0), (1, 4), (2, 7), (3, 10)])
+def test_attention_is_at_the_coarsest_levels(levels: int, blocks: int) -> None:
+    """One block on the way down, two on the way up, and one between; none at all for 0."""
+    model = build(3, (24, 16), 2, (16, 16, 16), attention=levels)
+    assert attentions(model) == blocks
+    assert [any(isinstance(m, Attention) for m in level.modules()) for level in model.unet.down_blocks] == [
+        level >= 3 - levels for level in range(3)
+    ]
+
+
+@pytest.mark.skipif(not SHIPPED.is_dir(), reason="no shipped models of scenes")
+def test_the_shipped_generator_is_of_the_default_architecture() -> None:
+    shipped, options = PixelFamily().load(SHIPPED, "cpu"), PixelFamily()
+    fresh = build(16, (96, 64), options.patch, options.channels, attention=options.attention)
+    assert shipped.identity.startswith("pixel scenes ")
+    configs = [json.loads(model.unet.to_json_string()) for model in (shipped, fresh)]
+    public = [{key: value for key, value in config.items() if key[0] != "_"} for config in configs]
+    assert public[0] == public[1]
+
+
 def test_a_killed_training_goes_on_where_it_was(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pixel_training, "train_steps", partial(train_steps, every_seconds=0.0))
     seen: list[int] = []
 
+    now = [0.0]
+    monkeypatch.setattr("d3s2bench.checkpoint.time.monotonic", lambda: now[0])
+
     def killed(done: int, total: int, note: str) -> None:
+        now[0] += 2
         seen.append(done)
         if len(seen) == 4:
             raise KeyboardInterrupt
@@ -90,6 +133,8 @@ def test_a_killed_training_goes_on_where_it_was(trained: Path, tmp_path: Path, m
             TINY.train(Squares(), tmp_path / "generator", broken)
     assert seen == [0, 1, 2, 3, 3, 4, 5, 6]
     assert weights(tmp_path / "generator") == weights(trained)
+    record = json.loads((tmp_path / "generator" / "generator.json").read_text())
+    assert record["training"]["seconds"] == 2 * 3 + 2 * 4  # three saved steps, then three and the last report
 
 
 KNOWS_BF16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -128,13 +173,13 @@ def test_the_working_size_keeps_the_aspect(aspect: tuple[int, int], expected: tu
 def test_batches_flip_image_and_mask_together_and_depend_on_the_seed_alone() -> None:
     masks = np.stack([Squares().mask(i) for i in range(4)])
     images = masks[..., None].repeat(3, axis=-1)
-    picked, labels, noise, times = draw(images, masks, 64, seed=9)
+    picked, labels, noise, times = draw(images, masks, 64, 9, Crops((24, 16), 1.0))
     assert torch.equal((picked[:, 0] * 255).round().long(), labels)
     stored = {mask.tobytes() for mask in masks}
     flipped = [labels[i].numpy().astype(np.uint8).tobytes() not in stored for i in range(64)]
     assert 16 < sum(flipped) < 48
     assert torch.equal((times * 64).long(), torch.arange(64))
-    again = draw(images, masks, 64, seed=9)
+    again = draw(images, masks, 64, 9, Crops((24, 16), 1.0))
     assert all(torch.equal(a, b) for a, b in zip((picked, labels, noise, times), again, strict=True))
 
 
@@ -198,11 +243,15 @@ def test_wrong_options_are_named() -> None:
         PixelFamily(precision="fp16")
     with pytest.raises(ConfigError, match="channels"):
         PixelFamily(channels=(20, 40))
+    for attention in (-1, 4):
+        with pytest.raises(ConfigError, match=rf"generator\.pixel\.attention is {attention}: give 0 to 3 levels"):
+            PixelFamily(attention=attention)
+    for crop in (0.0, 1.1):
+        with pytest.raises(ConfigError, match=rf"generator\.pixel\.crop is {crop}"):
+            PixelFamily(crop=crop)
 
 
 def test_defaults_fit_the_size_limit() -> None:
-    from d3s2bench_synthesizers.pixel_pipeline import build
-
     options = PixelFamily()
     unet = build(16, (96, 64), options.patch, options.channels).unet
     assert 2 * sum(parameter.numel() for parameter in unet.parameters()) < 10.5e6

@@ -8,18 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from synthesis_fakes import SmallTeacher, Squares, choose, context, small_generator, small_models
 
-from d3s2bench import ConfigError, ModelError, Sample
+from d3s2bench import ConfigError, ModelError, Sample, derive_seed
 from d3s2bench.interfaces import Synthesizer
 from d3s2bench_synthesizers import register_generators, register_synthesizers
+from d3s2bench_synthesizers.choice import KEEP, Choice
 from d3s2bench_synthesizers.guided import Guided
 from d3s2bench_synthesizers.layout import Layout
 from d3s2bench_synthesizers.real import Real
 from d3s2bench_synthesizers.resize import resize_image, resize_mask
 
-PAINTERS = [Layout(steps=2, batch=3), Guided(steps=2, batch=3)]
+PAINTERS = [Layout(steps=2, batch=3), Guided(steps=2, batch=3), Guided(steps=2, batch=3, candidates=2, keep="hard")]
 ALL: list[Any] = [Real(), *PAINTERS]
 CHOSEN = choose(3, 1, 8, 1, 0, 2, 9)
 
@@ -80,6 +82,50 @@ def test_provenance_names_seed_models_and_losses() -> None:
     assert all(guided["losses"][name] > 0 for name in ("seg", "feat"))
 
 
+@pytest.mark.parametrize("keep", KEEP)
+def test_of_several_candidates_the_best_is_kept(keep: str) -> None:
+    """Best by the losses that the provenance tells; those are the losses of the very image, but for its rounding."""
+    guided = Guided(steps=2, batch=3, candidates=3, keep=keep)
+    guidance = guided.guidance(context(**small_models()))
+    kept = samples(guided)
+    for sample in kept:
+        note, told = sample.provenance, [candidate["losses"] for candidate in sample.provenance["candidates"]]
+        seg, total = [losses["seg"] for losses in told], [losses["seg"] + losses["feat"] for losses in told]
+        assert note["candidate"] == (np.argmax(seg) if keep == "hard" else np.argmin(total))
+        assert {"seed": note["seed"], "losses": note["losses"]} == note["candidates"][note["candidate"]]
+        image, mask = torch.from_numpy(sample.image).movedim(-1, 0)[None] / 255, torch.from_numpy(sample.mask).long()
+        for name, loss in guidance.losses(image, mask[None]).items():
+            assert float(loss) == pytest.approx(note["losses"][name], rel=0.02)
+    assert len({sample.provenance["candidate"] for sample in kept}) > 1
+
+
+def test_more_candidates_leave_the_first_ones_as_they_are() -> None:
+    one, two, three = (samples(Guided(steps=2, batch=3, candidates=count)) for count in (1, 2, 3))
+    for k, (only, pair, triple) in enumerate(zip(one, two, three, strict=True)):
+        assert only.provenance["seed"] == derive_seed("sample", 0, k)
+        first = {"seed": only.provenance["seed"], "losses": only.provenance["losses"]}
+        assert pair.provenance["candidates"] == triple.provenance["candidates"][:2]
+        assert pair.provenance["candidates"][0] == first
+        assert same(only, pair) == (pair.provenance["candidate"] == 0)
+    assert not {"candidate", "candidates"} & set(one[0].provenance)
+
+
+def test_the_first_of_equal_candidates_is_kept() -> None:
+    image = Squares().image(0)
+    painted = [(image, {"seed": k, "losses": {"seg": seg, "feat": 1.0}}) for k, seg in enumerate((2.0, 3.0, 2.0, 3.0))]
+    assert [Choice(4, keep).best(painted)[1]["candidate"] for keep in ("faithful", "hard")] == [0, 1]
+
+
+@pytest.mark.parametrize(("options", "readings"), [({}, 5 + 1), ({"every": 2}, 3 + 1), ({"candidates": 2}, 2 * 6)])
+def test_what_guidance_costs_in_passes_of_the_teacher(options: dict[str, Any], readings: int) -> None:
+    """One for each guided step of the five, and one for the losses of the finished images."""
+    models, passes = small_models(), []
+    features = models["teacher"].features
+    models["teacher"].features = lambda images: passes.append(len(images)) or features(images)
+    list(Guided(steps=5, batch=7, **options).synthesize(CHOSEN, context(**models)))
+    assert passes == [7] * readings
+
+
 def test_weights_of_zero_leave_a_term_out() -> None:
     for option, left in (("seg", "feat"), ("feat", "seg")):
         guided: Any = Guided(steps=1, **{option: 0.0})
@@ -102,6 +148,7 @@ def test_models_of_another_dataset_are_refused() -> None:
     [
         {"steps": 0}, {"batch": 0}, {"scale": -1.0}, {"seg": -0.1}, {"seg": 0.0, "feat": 0.0},
         {"window": (0.5, 0.5)}, {"window": (-0.1, 1.0)}, {"normalise": "unit"},
+        {"every": 0}, {"candidates": 0}, {"keep": "varied"}, {"keep": "hard", "seg": 0.0},
     ],
 )  # fmt: skip
 def test_wrong_options_are_named(options: dict[str, Any]) -> None:
