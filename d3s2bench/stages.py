@@ -241,7 +241,7 @@ def _about_set(job: Job, chosen: Json, pairs: DistilledSet, seed: int | None) ->
 
 
 def _quality(job: Job, work: Path) -> Json:
-    """Sets are measured by what they were made from: the photograph whose mask each image has."""
+    """Beside the photograph whose mask each image has; beside the first of those that share an image."""
     folder, classes = Path(job.node.run["distilled"]), len(job.dataset.classes)
     about = read_json(folder / MANIFEST)
     sources = [sample["sources"][0] for sample in about["samples"]]

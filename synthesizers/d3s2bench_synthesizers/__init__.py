@@ -1,36 +1,29 @@
-"""The synthesizers `real`, `layout` and `guided`, and the generator family `pixel`."""
+"""The synthesizers that come with d3s2bench, what a distilled set is made of, and the generators they paint with."""
 
 from __future__ import annotations
 
 from d3s2bench import Component, hookimpl
 
+HOME = "d3s2bench_synthesizers"
+
 
 @hookimpl
 def register_synthesizers() -> list[Component]:
-    return [
-        Component("synthesizer", "real", "d3s2bench_synthesizers.real:Real", "The untouched photographs (control)"),
-        Component(
-            "synthesizer",
-            "layout",
-            "d3s2bench_synthesizers.layout:Layout",
-            "Layout-to-image diffusion without guidance",
-        ),
-        Component(
-            "synthesizer",
-            "guided",
-            "d3s2bench_synthesizers.guided:Guided",
-            "Layout-to-image diffusion guided by a teacher (D3S2 stage 2)",
-        ),
+    """One file each; its docstring says where the method comes from and what in it is a re-implementation."""
+    methods = [
+        ("real", "real:Real", "The untouched photographs (control)"),
+        ("layout", "layout:Layout", "Layout-to-image diffusion without guidance"),
+        ("guided", "guided:Guided", "Layout-to-image diffusion guided by a teacher (D3S2 stage 2)"),
+        ("mode-guided", "mode_guided:ModeGuided", "Layout-to-image diffusion towards modes of the photographs (MGD3)"),
+        ("filtered", "filtered:Filtered", "Generated images without the pixels a teacher does not recognise (FreeMask)"),
+        ("rded", "rded:Rded", "The most realistic patches of several photographs, tiled (RDED)"),
+        ("foreground", "foreground:Foreground", "Photographs whole or zoomed in on their foreground, tiled"),
     ]
+    return [Component("synthesizer", name, f"{HOME}.{target}", summary) for name, target, summary in methods]
 
 
 @hookimpl
 def register_generators() -> list[Component]:
-    return [
-        Component(
-            "generator",
-            "pixel",
-            "d3s2bench_synthesizers.pixel_family:PixelFamily",
-            "A small mask-conditioned diffusion model in pixel space",
-        )
-    ]
+    """Families of layout-to-image diffusion models."""
+    families = [("pixel", "pixel_family:PixelFamily", "A small mask-conditioned diffusion model in pixel space")]
+    return [Component("generator", name, f"{HOME}.{target}", summary) for name, target, summary in families]

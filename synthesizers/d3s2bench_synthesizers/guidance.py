@@ -8,6 +8,7 @@ is the forward guidance of Universal Guidance (Bansal et al. 2023) with a choice
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +46,18 @@ class Guidance:
     def covers(self, k: int, steps: int) -> bool:
         """Whether step k of ``steps`` is guided."""
         first = math.ceil(self.window[0] * steps)
-        return first <= k < self.window[1] * steps and (k - first) % self.every == 0
+        return in_window(k, steps, self.window) and (k - first) % self.every == 0
+
+    def of(self, sources: Sequence[int]) -> Guidance:
+        """For a batch painted for these train images' masks: the same for all."""
+        return self
+
+    @torch.no_grad()
+    def notes(self, images: Tensor, masks: Tensor) -> list[dict[str, Any]]:
+        """What the provenance of each image says: the teacher, and the losses that are left."""
+        losses = {name: loss.tolist() for name, loss in self.losses(images, masks).items()}
+        rows = range(len(images))
+        return [{"teacher": identity(self.teacher), "losses": {n: loss[k] for n, loss in losses.items()}} for k in rows]
 
     def losses(self, image: Tensor, masks: Tensor) -> dict[str, Tensor]:
         """Each term's ``(B,)`` loss on images ``(B, 3, H, W)``: one pass of the teacher serves all."""
@@ -82,6 +94,16 @@ class Guidance:
             case _:
                 move = self.scale * level.sigma * slope
         return move * level.sigma / level.alpha
+
+
+def in_window(k: int, steps: int, window: tuple[float, float]) -> bool:
+    """Whether step k of ``steps`` lies in the window, a pair of fractions."""
+    return math.ceil(window[0] * steps) <= k < window[1] * steps
+
+
+def identity(model: object) -> str:
+    """What a model calls itself, or its class."""
+    return str(getattr(model, "identity", type(model).__qualname__))
 
 
 def norm(rows: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,12 +11,24 @@ from torch import Tensor
 
 from d3s2bench import Context, Generator, ModelError, Sample, Selection, derive_seed
 from d3s2bench_synthesizers.choice import Choice, Painted
-from d3s2bench_synthesizers.guidance import Guidance
+from d3s2bench_synthesizers.guidance import identity
 from d3s2bench_synthesizers.resize import resize_mask
-from d3s2bench_synthesizers.sampling import sample
+from d3s2bench_synthesizers.sampling import Correction, sample
 
 ONLY = Choice()
 """The first image painted for a mask is kept."""
+
+
+class Guide(Correction, Protocol):
+    """What corrects the sampling of a whole set."""
+
+    def of(self, sources: Sequence[int]) -> Guide:
+        """What corrects a batch painted for the masks of these train images."""
+        ...
+
+    def notes(self, images: Tensor, masks: Tensor) -> list[dict[str, Any]]:
+        """What the provenance of each painted image says of it."""
+        ...
 
 
 def paint(
@@ -25,7 +37,7 @@ def paint(
     start: int,
     steps: int,
     batch: int,
-    guidance: Guidance | None = None,
+    guidance: Guide | None = None,
     choice: Choice = ONLY,
 ) -> Iterator[Sample]:
     """Samples from number ``start`` on, painted by ``context.generator`` for the selected masks at its size.
@@ -44,10 +56,11 @@ def paint(
         sources = [int(i) for i in selection.indices[first : first + batch]]
         masks = np.stack([resize_mask(train.mask(i), generator.size) for i in sources])
         labels = torch.from_numpy(masks).long().to(context.device)
+        guide = guidance.of(sources) if guidance else None
         painted = []
         for candidate in range(choice.candidates):
             seeds = [sample_seed(context.seed, first + row, candidate) for row in range(len(sources))]
-            painted.append(_paint_batch(generator, labels, seeds, steps, guidance))
+            painted.append(_paint_batch(generator, labels, seeds, steps, guide))
         for row in range(max(start - first, 0), len(sources)):
             image, note = choice.best([images[row] for images in painted])
             yield Sample(image, masks[row], (sources[row],), note)
@@ -69,23 +82,12 @@ def require_classes(what: str, found: int, context: Context) -> None:
 
 
 def _paint_batch(
-    generator: Generator, masks: Tensor, seeds: Sequence[int], steps: int, guidance: Guidance | None
+    generator: Generator, masks: Tensor, seeds: Sequence[int], steps: int, guide: Guide | None
 ) -> list[Painted]:
     """An image for each mask."""
-    images = sample(generator, masks, seeds, steps, guidance)
+    images = sample(generator, masks, seeds, steps, guide)
     notes: list[dict[str, Any]] = [{"seed": seed, "generator": identity(generator)} for seed in seeds]
-    if guidance is not None:
-        with torch.no_grad():
-            losses = {name: loss.tolist() for name, loss in guidance.losses(images, masks).items()}
-        for row, note in enumerate(notes):
-            note |= {
-                "teacher": identity(guidance.teacher),
-                "losses": {name: loss[row] for name, loss in losses.items()},
-            }
+    if guide is not None:
+        notes = [note | more for note, more in zip(notes, guide.notes(images, masks), strict=True)]
     pixels = (images.movedim(1, -1) * 255).round().to(torch.uint8).cpu().numpy()
     return list(zip(pixels, notes, strict=True))
-
-
-def identity(model: object) -> str:
-    """What a model calls itself, or its class."""
-    return str(getattr(model, "identity", type(model).__qualname__))

@@ -1,0 +1,112 @@
+"""How much of each photograph a class occupies, from its mask or from Grounded SAM 2, and when that is little."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from d3s2bench import ConfigError, Context, unknown_name
+
+Shares = NDArray[np.float64]
+"""``(N, C)``: the share of each photograph's pixels that each class has."""
+
+
+@dataclass(frozen=True)
+class Occupancy:
+    """What each photograph of the train split shows of the foreground.
+
+    ``shares`` is ``(N, C)``, 0 for what is no foreground; ``shown`` is ``(N, C) bool``: whether the mask shows a class
+    that is; ``thresholds`` is ``(C,)``: below it, the occupancy of the class is low.
+    """
+
+    shares: Shares
+    shown: NDArray[np.bool_]
+    thresholds: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, shares: Shares, shown: NDArray[np.bool_], quantile: float) -> Occupancy:
+        """A class's threshold is the quantile of its occupancies over the photographs that show it (linear
+        interpolation); 0 when none does."""
+        columns = [column[seen] for column, seen in zip(shares.T, shown.T, strict=True)]
+        thresholds = [float(np.quantile(column, quantile)) if column.size else 0.0 for column in columns]
+        return cls(shares, shown, np.array(thresholds))
+
+    def main_class(self, i: int) -> int | None:
+        """The foreground class that occupies most of photograph i, the first of equals; None when it shows none."""
+        if not self.shown[i].any():
+            return None
+        return int(np.where(self.shown[i], self.shares[i], -1).argmax())
+
+
+def pixel_counts(context: Context) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """``(N, C)`` pixels of each class in each train mask and ``(N,)`` all of its pixels. Decodes on all cores."""
+    train, classes = context.dataset.split("train"), len(context.dataset.classes)
+    counts, pixels = np.zeros((len(train), classes), np.int64), np.zeros(len(train), np.int64)
+
+    def count(i: int) -> None:
+        mask = train.mask(i)
+        counts[i], pixels[i] = np.bincount(mask.ravel(), minlength=256)[:classes], mask.size
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, _ in enumerate(pool.map(count, range(len(train))), 1):
+            context.progress(done, len(train), "occupancy")
+    return counts, pixels
+
+
+def rare_classes(counts: NDArray[np.int64]) -> list[int]:
+    """Ids of the classes that occur and have less than their fair share, 1 / C, of the labelled train pixels."""
+    total = counts.sum(axis=0)
+    return [int(c) for c in np.flatnonzero((total > 0) & (total * counts.shape[1] < total.sum()))]
+
+
+def class_ids(named: Sequence[str], classes: Sequence[str]) -> list[int]:
+    """Ids of classes given by name or id. Raises UnknownNameError for what is neither."""
+    known = {str(c): c for c in range(len(classes))} | {name: c for c, name in enumerate(classes)}
+    for name in named:
+        if name not in known:
+            raise unknown_name("class in synth.foreground.classes", name, classes)
+    return [known[name] for name in named]
+
+
+def measured(
+    shown: NDArray[np.bool_], measure: Callable[[int, Sequence[int]], Sequence[float]], context: Context
+) -> Shares:
+    """``(N, C)``: ``measure`` takes a photograph's number and the classes that it shows, and gives the occupancy of
+    each. What it has given is kept in ``context.workdir``, so that a killed run goes on where it was."""
+    journal = context.workdir / "occupancy.jsonl"
+    rows = list(_finished(journal))
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    with journal.open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(row) + "\n" for row in rows)
+        for i in range(len(rows), len(shown)):
+            rows.append([float(share) for share in measure(i, np.flatnonzero(shown[i]).tolist())])
+            lines.write(json.dumps(rows[-1]) + "\n")
+            lines.flush()
+            context.progress(len(rows), len(shown), "occupancy")
+    shares = np.zeros(shown.shape)
+    shares[shown] = list(chain.from_iterable(rows))
+    return shares
+
+
+def _finished(journal: Path) -> Iterator[list[float]]:
+    """Rows that an earlier run has written whole; a kill may have torn the last one."""
+    for line in journal.read_text(encoding="utf-8").splitlines(keepends=True) if journal.exists() else []:
+        if not line.endswith("\n"):
+            return
+        yield json.loads(line)
+
+
+def foreground_classes(named: Sequence[str], counts: NDArray[np.int64], classes: Sequence[str]) -> list[int]:
+    """The named classes, or the rare ones when none is named. Raises ConfigError when there is none."""
+    found = class_ids(named, classes) if named else rare_classes(counts)
+    if not found:
+        raise ConfigError("no class has less than its fair share of pixels: name some in synth.foreground.classes")
+    return found
