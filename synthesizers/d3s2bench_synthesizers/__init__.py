@@ -15,7 +15,7 @@ def register_synthesizers() -> list[Component]:
         ("layout", "layout:Layout", "Layout-to-image diffusion without guidance"),
         ("guided", "guided:Guided", "Layout-to-image diffusion guided by a teacher (D3S2 stage 2)"),
         ("mode-guided", "mode_guided:ModeGuided", "Layout-to-image diffusion towards modes of the photographs (MGD3)"),
-        ("filtered", "filtered:Filtered", "Generated images without the pixels a teacher does not recognise (FreeMask)"),
+        ("filtered", "filtered:Filtered", "Generated images without what the teacher does not recognise (FreeMask)"),
         ("rded", "rded:Rded", "The most realistic patches of several photographs, tiled (RDED)"),
         ("foreground", "foreground:Foreground", "Photographs whole or zoomed in on their foreground, tiled"),
     ]
