@@ -2,46 +2,72 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from d3s2bench import IGNORE, Teacher
 
 
-class Loss(Protocol):
-    """Mean over the labelled pixels of a batch; 0 when there is none."""
-
-    def __call__(self, logits: Tensor, images: Tensor, masks: Tensor) -> Tensor:
-        """Of logits ``(B, C, H, W)``, augmented images ``(B, 3, H, W)`` in 0…1 and masks ``(B, H, W) int64``."""
-        ...
-
-
 @dataclass(frozen=True)
-class HardLabels:
+class Step:
+    """What a loss sees of one iteration."""
+
+    logits: Tensor
+    """The student's, ``(B, C, H, W)``."""
+    images: Tensor
+    """``(B, 3, H, W)`` in 0…1, augmented."""
+    masks: Tensor
+    """``(B, H, W) int64``, augmented alike."""
+    features: Mapping[str, Tensor] = field(default_factory=dict)
+    """The student's activations ``(B, D, h, w)`` in the layers that the loss names."""
+    items: Sequence[int] = ()
+    """Which pairs of the set these are."""
+    done: float = 0.0
+    """The share of all iterations that came before this one."""
+
+
+class Loss(nn.Module, ABC):
+    """Its parameters, if it has any, are trained with the student's and are no part of what is scored."""
+
+    layers: tuple[str, ...] = ()
+    """The student's layers whose activations it reads."""
+
+    @abstractmethod
+    def forward(self, step: Step) -> Tensor:
+        """A number: what is asked of labelled pixels is their mean over the batch, and 0 when there is none."""
+
+
+class HardLabels(Loss):
     """Cross-entropy with the classes of the mask."""
 
-    def __call__(self, logits: Tensor, images: Tensor, masks: Tensor) -> Tensor:
+    def forward(self, step: Step) -> Tensor:
         # Pixels as rows: three times as fast on a CPU as cross-entropy over channel planes.
-        total = F.cross_entropy(_rows(logits), masks.flatten(), ignore_index=IGNORE, reduction="sum")
-        return total / _labelled(masks)
+        total = F.cross_entropy(_rows(step.logits), step.masks.flatten(), ignore_index=IGNORE, reduction="sum")
+        return total / _labelled(step.masks)
 
 
-@dataclass(frozen=True)
-class SoftLabels:
+class SoftLabels(Loss):
     """``T² · cross-entropy(softmax(teacher / T), softmax(student / T))`` (Hinton et al. 2015, §2)."""
 
-    teacher: Teacher
-    temperature: float
+    def __init__(self, teacher: Teacher, temperature: float) -> None:
+        super().__init__()
+        self.teacher = teacher.features  # not the teacher: one that is a module would become a part of this one
+        self.temperature = temperature
 
-    def __call__(self, logits: Tensor, images: Tensor, masks: Tensor) -> Tensor:
+    def forward(self, step: Step) -> Tensor:
+        losses = self.pixels(step)[step.masks.flatten() != IGNORE]
+        return self.temperature**2 * losses.sum() / _labelled(step.masks)
+
+    def pixels(self, step: Step) -> Tensor:
+        """``(B·H·W,)``: the cross-entropy of each pixel, whether it is labelled or not."""
         with torch.no_grad():
-            targets = F.softmax(_rows(self.teacher.features(images)[0]) / self.temperature, dim=1)
-        losses = F.cross_entropy(_rows(logits) / self.temperature, targets, reduction="none")
-        return self.temperature**2 * losses[masks.flatten() != IGNORE].sum() / _labelled(masks)
+            targets = F.softmax(_rows(self.teacher(step.images)[0]) / self.temperature, dim=1)
+        return F.cross_entropy(_rows(step.logits) / self.temperature, targets, reduction="none")
 
 
 def _rows(logits: Tensor) -> Tensor:

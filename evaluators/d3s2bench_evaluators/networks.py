@@ -6,13 +6,16 @@ where a teacher is tapped. ``pooled_layer`` names the last block of the encoder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from d3s2bench import Tap
 
 INPUT_MEAN, INPUT_STD = 0.5, 0.25
 """Images in 0…1 are brought to about zero mean and unit variance inside the network."""
@@ -155,3 +158,19 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
 
 Network: TypeAlias = UNet | DeepLab
 FAMILIES: Mapping[str, type[Network]] = {"unet": UNet, "deeplab": DeepLab}
+
+
+@contextmanager
+def tapped(network: Network, tap: Tap, layers: Iterable[str]) -> Iterator[dict[str, Tensor]]:
+    """Collects these blocks' taps during a forward pass."""
+    seen: dict[str, Tensor] = {}
+    with ExitStack() as hooks:
+        for name in layers:
+            hooks.enter_context(_hook(network.blocks[name], tap, name, seen))
+        yield seen
+
+
+def _hook(block: Tappable, tap: Tap, name: str, seen: dict[str, Tensor]) -> Any:
+    if tap == "activation":
+        return block.register_forward_hook(lambda module, inputs, output: seen.__setitem__(name, output))
+    return block.last_norm.register_forward_pre_hook(lambda module, inputs: seen.__setitem__(name, inputs[0]))

@@ -7,10 +7,8 @@ A teacher's folder holds ``model.safetensors``, ``class_features.safetensors`` (
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -20,7 +18,7 @@ from torch.nn import functional as F
 
 from d3s2bench import IGNORE, Context, ModelError, Split, Tap, UnknownNameError
 from d3s2bench_evaluators.batches import Resized
-from d3s2bench_evaluators.networks import Network, Tappable
+from d3s2bench_evaluators.networks import Network, tapped
 from d3s2bench_evaluators.training import Student, build_network
 
 BATCH = 16
@@ -44,25 +42,9 @@ class TorchTeacher:
         Images in 0…1 of another size than the teacher's are resized to it (bilinear, antialiased), differentiably.
         ``activation`` is a block's output after ReLU, ``batchnorm_input`` what enters its last BatchNorm.
         """
-        with tapped(self.network, tap) as seen:
+        with tapped(self.network, tap, self.layers) as seen:
             logits = self.network(_fit(images, self.size))
         return _fit(logits, (images.shape[-1], images.shape[-2])), seen
-
-
-@contextmanager
-def tapped(network: Network, tap: Tap) -> Iterator[dict[str, Tensor]]:
-    """Collects each block's tap during a forward pass."""
-    seen: dict[str, Tensor] = {}
-    with ExitStack() as hooks:
-        for name, block in network.blocks.items():
-            hooks.enter_context(_hook(block, tap, name, seen))
-        yield seen
-
-
-def _hook(block: Tappable, tap: Tap, name: str, seen: dict[str, Tensor]) -> Any:
-    if tap == "activation":
-        return block.register_forward_hook(lambda module, inputs, output: seen.__setitem__(name, output))
-    return block.last_norm.register_forward_pre_hook(lambda module, inputs: seen.__setitem__(name, inputs[0]))
 
 
 def save_teacher(student: Student, pairs: Split, folder: Path, context: Context) -> None:

@@ -10,29 +10,44 @@ from d3s2bench import ConfigError, Context, Counts, Json, Split, Teacher
 from d3s2bench_evaluators.protocol import RECIPES, default_protocol
 
 if TYPE_CHECKING:
+    from d3s2bench_evaluators.batches import Resized
+    from d3s2bench_evaluators.losses import Loss
+    from d3s2bench_evaluators.networks import Network
     from d3s2bench_evaluators.training import Student
+
+LABELS = ("hard", "soft", "wdpd", "attnfd")
 
 
 @dataclass(frozen=True)
 class Torch:
-    """Trains a student with hard labels, or with the teacher's soft ones on the same augmented image.
+    """Trains a student with hard labels, or with what a teacher makes of the same augmented image. ``labels`` is
 
-    Soft labels (``labels="soft"``, Hinton et al. 2015) replace the class of each labelled pixel by the teacher's
-    softmax at ``temperature``; ignored pixels stay ignored.
+    - ``hard``: the classes of the mask;
+    - ``soft``: the teacher's softmax at ``temperature`` in each labelled pixel (Hinton et al. 2015); ignored pixels
+      stay ignored;
+    - ``wdpd``: soft labels, images that are typical for the teacher first; all count in full after the share ``ramp``
+      of the iterations, see the module ``wdpd``;
+    - ``attnfd``: hard labels, and features as the teacher's with the weight ``alpha``, see the module ``attnfd``.
     """
 
     labels: str = "hard"
     temperature: float = 1.0
+    ramp: float = 0.5
+    alpha: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.labels not in ("hard", "soft"):
-            raise ConfigError(f"evaluator torch: labels is '{self.labels}', must be 'hard' or 'soft'")
+        if self.labels not in LABELS:
+            raise ConfigError(f"evaluator torch: labels is '{self.labels}', must be one of {', '.join(LABELS)}")
         if not self.temperature > 0:
             raise ConfigError(f"evaluator torch: temperature is {self.temperature:g}, must be above 0")
+        if not 0 < self.ramp <= 1:
+            raise ConfigError(f"evaluator torch: ramp is {self.ramp:g}, must be above 0 and at most 1")
+        if not 0 <= self.alpha < float("inf"):
+            raise ConfigError(f"evaluator torch: alpha is {self.alpha:g}, must be at least 0, and finite")
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("teacher",) if self.labels == "soft" else ()
+        return () if self.labels == "hard" else ("teacher",)
 
     def architectures(self) -> tuple[str, ...]:
         return tuple(RECIPES)
@@ -41,11 +56,23 @@ class Torch:
         return default_protocol(arch, size)
 
     def train(self, pairs: Split, arch: str, protocol: Json, context: Context) -> Student:
-        from d3s2bench_evaluators.losses import HardLabels, SoftLabels
         from d3s2bench_evaluators.training import train
 
-        loss = SoftLabels(context.teacher, self.temperature) if self.labels == "soft" else HardLabels()
-        return train(pairs, arch, protocol, loss, context)
+        return train(pairs, arch, protocol, self._loss, context)
+
+    def _loss(self, network: Network, pairs: Resized, context: Context) -> Loss:
+        from d3s2bench_evaluators.attnfd import attnfd
+        from d3s2bench_evaluators.losses import HardLabels, SoftLabels
+        from d3s2bench_evaluators.wdpd import wdpd
+
+        match self.labels:
+            case "soft":
+                return SoftLabels(context.teacher, self.temperature)
+            case "wdpd":
+                return wdpd(context.teacher, self.temperature, pairs, self.ramp, context)
+            case "attnfd":
+                return attnfd(context.teacher, network, self.alpha, context)
+        return HardLabels()
 
     def evaluate(self, model: Student, split: Split, protocol: Json, context: Context) -> Counts:
         from d3s2bench_evaluators.counting import count

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Parameter
 from torch.optim import SGD, AdamW, Optimizer
 
 from d3s2bench import ConfigError, Context, DatasetError, Json, Split, derive_seed, train_steps, unknown_name
 from d3s2bench_evaluators.augment import augment
 from d3s2bench_evaluators.batches import Resized, batch_items
-from d3s2bench_evaluators.losses import Loss
-from d3s2bench_evaluators.networks import FAMILIES, Network
+from d3s2bench_evaluators.losses import Loss, Step
+from d3s2bench_evaluators.networks import FAMILIES, Network, tapped
+
+MakeLoss: TypeAlias = Callable[[Network, Resized, Context], Loss]
+"""The loss of an untrained student on a set."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Student:
     curve: tuple[float, ...] = ()
 
 
-def train(pairs: Split, arch: str, protocol: Json, loss: Loss, context: Context) -> Student:
+def train(pairs: Split, arch: str, protocol: Json, make_loss: MakeLoss, context: Context) -> Student:
     """Trains from random initialisation for ``protocol["iterations"]``; the last iteration counts.
 
     Raises:
@@ -38,10 +43,13 @@ def train(pairs: Split, arch: str, protocol: Json, loss: Loss, context: Context)
     if not len(pairs):
         raise DatasetError("there is nothing to train on: the set holds no pairs")
     network = initial_network(arch, len(context.dataset.classes), protocol, context)
-    optimizer = _optimizer(network, protocol)
-    step = _step(network, optimizer, Resized(pairs, protocol["size"]), protocol, loss, context)
+    resized = Resized(pairs, protocol["size"])
+    loss = make_loss(network, resized, context)
+    optimizer = _optimizer([*network.parameters(), *loss.parameters()], protocol)
+    step = _step(network, optimizer, resized, protocol, loss, context)
     network.train()
-    curve = train_steps(step, protocol["iterations"], {"network": network, "optimizer": optimizer}, context)
+    state = {"network": network, "loss": loss, "optimizer": optimizer}
+    curve = train_steps(step, protocol["iterations"], state, context)
     return Student(network.eval(), arch, dict(protocol), tuple(curve))
 
 
@@ -65,17 +73,17 @@ def build_network(arch: str, classes: int, protocol: Json) -> Network:
 
 
 def _step(
-    network: nn.Module, optimizer: Optimizer, pairs: Resized, protocol: Json, loss: Loss, context: Context
+    network: Network, optimizer: Optimizer, pairs: Resized, protocol: Json, loss: Loss, context: Context
 ) -> Callable[[int], Tensor]:
     rate = _schedule(protocol)
 
     def step(iteration: int) -> Tensor:
         for group in optimizer.param_groups:
             group["lr"] = rate(iteration)
-        images, masks = _batch(pairs, iteration, protocol, context)
-        with _precision(protocol, context.device):
+        items, images, masks = _batch(pairs, iteration, protocol, context)
+        with _precision(protocol, context.device), tapped(network, "activation", loss.layers) as features:
             logits = network(images)
-        value = loss(logits, images, masks)
+        value: Tensor = loss(Step(logits, images, masks, features, items, iteration / protocol["iterations"]))
         optimizer.zero_grad()
         torch.autograd.backward(value)
         optimizer.step()
@@ -84,21 +92,21 @@ def _step(
     return step
 
 
-def _batch(pairs: Resized, iteration: int, protocol: Json, context: Context) -> tuple[Tensor, Tensor]:
+def _batch(pairs: Resized, iteration: int, protocol: Json, context: Context) -> tuple[Sequence[int], Tensor, Tensor]:
     items = batch_items(context.seed, iteration, protocol["batch_size"], len(pairs))
     draws = np.random.default_rng(derive_seed("batch", context.seed, iteration))
     images, masks = augment(*pairs.batch(items, context.device), protocol, draws)
     # The faster layout of activations. Weights keep theirs: fused optimisers want theirs and their state's to agree.
-    return images.contiguous(memory_format=torch.channels_last), masks
+    return items, images.contiguous(memory_format=torch.channels_last), masks
 
 
-def _optimizer(network: nn.Module, protocol: Json) -> Optimizer:
+def _optimizer(parameters: Iterable[Parameter], protocol: Json) -> Optimizer:
     rate, decay, momentum = protocol["learning_rate"], protocol["weight_decay"], protocol["momentum"]
     match protocol["optimizer"]:
         case "adamw":
-            return AdamW(network.parameters(), rate, (momentum, 0.999), weight_decay=decay, fused=True)
+            return AdamW(parameters, rate, (momentum, 0.999), weight_decay=decay, fused=True)
         case "sgd":
-            return SGD(network.parameters(), rate, momentum, weight_decay=decay, fused=True)
+            return SGD(parameters, rate, momentum, weight_decay=decay, fused=True)
     raise ConfigError(f"protocol: optimizer is '{protocol['optimizer']}', must be 'adamw' or 'sgd'")
 
 

@@ -16,7 +16,7 @@ from d3s2bench_leaderboards.rows import Row, gather
 def comparison(records: Iterable[Json]) -> pd.DataFrame:
     """One row for each method (dataset, rate, architecture, selector, synthesizer, labels, options) and protocol.
 
-    Columns: ``dataset``, ``rate``, ``arch``, ``selector``, ``synth``, ``labels`` (hard or soft), ``n`` (repetitions),
+    Columns: ``dataset``, ``rate``, ``arch``, ``selector``, ``synth``, ``labels`` (what students learn from), ``n`` (repetitions),
     ``varies`` (the stages whose seed differs between them), ``images`` and ``bytes`` of the distilled set, ``miou``
     (mean, percent), ``std`` (sample standard deviation over the repetitions, missing for one), ``vs_random``
     (difference to random + real), ``vs_selector`` (to the same selector + real), ``vs_soft`` (to the same selector +

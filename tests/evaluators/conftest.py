@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from d3s2bench import IGNORE, Context, Image, Mask
 
+if TYPE_CHECKING:
+    from d3s2bench_evaluators.teacher import TorchTeacher
+
+SIZE = (48, 32)
 COLOURS = np.array([(40, 40, 40), (220, 60, 60), (60, 220, 60), (60, 60, 220)], np.uint8)
 
 
@@ -65,3 +69,18 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Context]:
         return Context(**({"dataset": ToyDataset(), "workdir": folder} | entries))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def teachers(tmp_path_factory: pytest.TempPathFactory, context: Callable[..., Context]) -> dict[str, TorchTeacher]:
+    """A teacher of each architecture, trained for a few steps."""
+    from d3s2bench_evaluators.teacher import load_teacher
+    from d3s2bench_evaluators.torch_evaluator import Torch
+
+    def teach(arch: str) -> TorchTeacher:
+        folder = tmp_path_factory.mktemp(arch)
+        student = Torch().train(Rectangles(5), arch, Torch().protocol(arch, SIZE) | {"iterations": 8}, context())
+        Torch().save_teacher(student, Rectangles(5), folder, context())
+        return load_teacher(folder, "cpu")
+
+    return {arch: teach(arch) for arch in Torch().architectures()}

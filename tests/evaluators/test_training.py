@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from d3s2bench import IGNORE, ConfigError, Context, DatasetError
 from d3s2bench.errors import UnknownNameError
-from d3s2bench_evaluators.losses import HardLabels, SoftLabels
+from d3s2bench_evaluators.losses import HardLabels, SoftLabels, Step
 from d3s2bench_evaluators.networks import FAMILIES
 from d3s2bench_evaluators.torch_evaluator import Torch
 from d3s2bench_evaluators.training import Student, build_network
@@ -50,17 +51,31 @@ class Interrupted(Exception):
     """Stands for a kill."""
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize(
+    ("labels", "arch", "optimizer"),
+    [("hard", "unet", "adamw"), ("hard", "unet", "sgd"), ("wdpd", "unet", "adamw"), ("attnfd", "deeplab", "adamw")],
+)
 def test_resumed_equals_unbroken(
-    optimizer: str, rectangles: Any, context: MakeContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    labels: str,
+    arch: str,
+    optimizer: str,
+    rectangles: Any,
+    teachers: Any,
+    context: MakeContext,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    protocol = short(optimizer=optimizer, iterations=7)
-    unbroken = Torch().train(rectangles(5), "unet", protocol, context())
+    def train(**entries: Any) -> Student:
+        protocol = short(arch, optimizer=optimizer, iterations=7)
+        return Torch(labels).train(
+            rectangles(5), arch, protocol, context(load_teacher=lambda: teachers["unet"], **entries)
+        )
+
+    unbroken = train()
     monkeypatch.setattr("d3s2bench.checkpoint.train_steps.__defaults__", (0.0,))  # a checkpoint after each step
-    broken = context(tmp_path, progress=interrupt_at(4))
     with pytest.raises(Interrupted):
-        Torch().train(rectangles(5), "unet", protocol, broken)
-    resumed = Torch().train(rectangles(5), "unet", protocol, context(tmp_path))
+        train(folder=tmp_path, progress=interrupt_at(4))
+    resumed = train(folder=tmp_path)
     assert weights(resumed) == weights(unbroken) and resumed.curve == unbroken.curve
 
 
@@ -81,8 +96,8 @@ def test_batches_do_not_depend_on_the_pairs(rectangles: Any, context: MakeContex
     a, b = (
         _batch(Resized(pairs, SIZE), 3, short(photometric=0.0), context(seed=9)) for pairs in (inverted.pairs, inverted)
     )
-    assert torch.equal(a[1], b[1])
-    torch.testing.assert_close(a[0], 1 - b[0])
+    assert a[0] == b[0] and torch.equal(a[2], b[2])
+    torch.testing.assert_close(a[1], 1 - b[1])
 
 
 class Inverted:
@@ -134,36 +149,36 @@ class Certain:
         return self.logits, {}
 
 
-def batch() -> tuple[Tensor, Tensor, Tensor]:
+def batch() -> Step:
     draws = torch.Generator().manual_seed(0)
     masks = torch.randint(0, 4, (2, 6, 5), generator=draws)
     masks[0, :3] = IGNORE
-    return torch.randn(2, 4, 6, 5, generator=draws), torch.rand(2, 3, 6, 5, generator=draws), masks
+    return Step(torch.randn(2, 4, 6, 5, generator=draws), torch.rand(2, 3, 6, 5, generator=draws), masks)
 
 
 def test_soft_labels_of_a_certain_teacher_are_hard_labels() -> None:
-    logits, images, masks = batch()
-    hard = HardLabels()(logits, images, masks)
-    torch.testing.assert_close(SoftLabels(Certain(masks, 4), 1.0)(logits, images, masks), hard)  # type: ignore[arg-type]
-    torch.testing.assert_close(hard, nn.functional.cross_entropy(logits, masks, ignore_index=IGNORE))
+    step = batch()
+    hard = HardLabels()(step)
+    torch.testing.assert_close(SoftLabels(Certain(step.masks, 4), 1.0)(step), hard)  # type: ignore[arg-type]
+    torch.testing.assert_close(hard, nn.functional.cross_entropy(step.logits, step.masks, ignore_index=IGNORE))
 
 
 def test_soft_labels_at_a_temperature_by_formula() -> None:
-    logits, images, masks = batch()
-    teacher = Certain(masks, 4)
+    step = batch()
+    teacher = Certain(step.masks, 4)
     teacher.logits = torch.randn(2, 4, 6, 5, generator=torch.Generator().manual_seed(1))
-    p, q = (teacher.logits / 3).softmax(1), (logits / 3).log_softmax(1)
-    expected = 9 * -(p * q).sum(1)[masks != IGNORE].mean()
-    torch.testing.assert_close(SoftLabels(teacher, 3.0)(logits, images, masks), expected)  # type: ignore[arg-type]
+    p, q = (teacher.logits / 3).softmax(1), (step.logits / 3).log_softmax(1)
+    expected = 9 * -(p * q).sum(1)[step.masks != IGNORE].mean()
+    torch.testing.assert_close(SoftLabels(teacher, 3.0)(step), expected)  # type: ignore[arg-type]
 
 
 def test_a_batch_without_labels_has_loss_zero() -> None:
-    logits, images, masks = batch()
-    assert HardLabels()(logits, images, torch.full_like(masks, IGNORE)) == 0
+    step = batch()
+    assert HardLabels()(replace(step, masks=torch.full_like(step.masks, IGNORE))) == 0
 
 
 def test_soft_training_asks_for_the_teacher(rectangles: Any, context: MakeContext) -> None:
-    assert Torch().needs == () and Torch(labels="soft").needs == ("teacher",)
+    assert Torch().needs == () and all(Torch(labels).needs == ("teacher",) for labels in ("soft", "wdpd", "attnfd"))
     soft = Torch(labels="soft").train(rectangles(4), "unet", short(), context(load_teacher=Flat))
     hard = Torch().train(rectangles(4), "unet", short(), context())
     assert weights(soft) != weights(hard)
@@ -183,6 +198,10 @@ def test_wrong_names_and_values_are_told(rectangles: Any, context: MakeContext) 
         Torch(labels="warm")
     with pytest.raises(ConfigError, match="temperature"):
         Torch(temperature=0.0)
+    with pytest.raises(ConfigError, match="ramp"):
+        Torch("wdpd", ramp=0.0)
+    with pytest.raises(ConfigError, match="alpha"):
+        Torch("attnfd", alpha=-1.0)
     for change in ({"optimizer": "x"}, {"schedule": "x"}, {"precision": "x"}):
         with pytest.raises(ConfigError, match=next(iter(change))):
             Torch().train(rectangles(2), "unet", short(**change), context())
