@@ -47,7 +47,7 @@ class RunConfig:
     train_missing: bool = False
     controls: str = "default"
     eval_split: str | None = None
-    """null = test, and dev where ``holdout`` carves one out of train."""
+    """null = the dataset's own ``eval_split`` or else test, and dev where ``holdout`` carves one out of train."""
     size: list[int] | None = None
     """Width and height students are trained at; null = long side 96, the aspect of the first train image."""
     device: str = "cpu"

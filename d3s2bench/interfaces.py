@@ -38,7 +38,10 @@ class Split(Protocol):
 
 
 class Dataset(Protocol):
-    """A dataset. The engine passes the constructor those of ``root``, ``name`` and ``cache`` that it has fields for."""
+    """A dataset. The engine passes the constructor those of ``root``, ``name`` and ``cache`` that it has fields for.
+
+    One whose official protocol scores another split than ``test`` says so in an attribute ``eval_split``.
+    """
 
     @property
     def name(self) -> str: ...

@@ -256,7 +256,7 @@ class Planner:
     def _described(self, name: str) -> dict[str, Any]:
         dataset = self._dataset(name)
         held_out = self.workspace.holdout(name)
-        split = self.config.eval_split or (DEV if held_out else "test")
+        split = self.config.eval_split or (DEV if held_out else getattr(dataset, "eval_split", "test"))
         if split not in dataset.splits:
             have = ", ".join(dataset.splits)
             raise DatasetError(f"dataset '{name}' has no split '{split}': choose one of {have} with --eval-split")
