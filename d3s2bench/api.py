@@ -86,13 +86,13 @@ def train(kind: str, config: RunConfig | None = None, save: Path | None = None, 
     return folders
 
 
-def leaderboard(folder: Path, format: str = "markdown") -> str:
-    """All records of a run folder as a table in one of the registered formats."""
-    return render(read_records(folder), format)
+def leaderboard(folder: Path, format: str = "markdown", **options: Any) -> str:
+    """All records of a run folder as a table in one of the registered formats, with that format's options."""
+    return render(read_records(folder), format, **options)
 
 
-def render(records: Iterable[dict[str, Any]], format: str = "markdown") -> str:
-    table: str = registry().create("renderer", format).render(records)
+def render(records: Iterable[dict[str, Any]], format: str = "markdown", **options: Any) -> str:
+    table: str = registry().create("renderer", format, options).render(records)
     return table
 
 

@@ -168,13 +168,17 @@ def leaderboard(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of runs.")],
     format: Annotated[str, typer.Option("--format", help="markdown or csv.")] = "markdown",
     out: Annotated[Path | None, typer.Option("--out", help="File to write; stdout by default.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the format. Repeatable.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Print all records of a folder as a table."""
     from d3s2bench import api
+    from d3s2bench.config import parse_assignments
     from d3s2bench.files import write_bytes
 
-    table = api.leaderboard(folder, format)
+    table = api.leaderboard(folder, format, **parse_assignments(set_ or []))
     if out:
         write_bytes(out, table.encode())
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -77,7 +77,7 @@ def make_config(
     """
     from omegaconf import OmegaConf
 
-    cli = _assigned(assignments)
+    cli = parse_assignments(assignments, _place)
     asked = [_file(file) if file else {}, {k: v for k, v in (given or {}).items() if v is not None}, cli]
     preset = next((layer["preset"] for layer in reversed(asked) if layer.get("preset")), None)
     layers = [_preset(preset)] if preset else []
@@ -120,7 +120,12 @@ def _axes_as_lists(layer: Mapping[str, Any]) -> dict[str, Any]:
     return {k: [v] if k in AXES and not isinstance(v, list | tuple) else v for k, v in layer.items()}
 
 
-def _assigned(assignments: Iterable[str]) -> dict[str, Any]:
+def parse_assignments(assignments: Iterable[str], place: Callable[[str], str] = str) -> dict[str, Any]:
+    """``KEY=VALUE`` texts as a nested mapping; dots in a key, once it is placed, go down.
+
+    Raises:
+        ConfigError: a text without ``=``, or a value that is no YAML.
+    """
     import yaml
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -130,7 +135,7 @@ def _assigned(assignments: Iterable[str]) -> dict[str, Any]:
         key, equals, _ = text.partition("=")
         if not equals:
             raise ConfigError(f"'{text}' assigns nothing: write KEY=VALUE, as in synth.guided.scale=2")
-        placed.append(_place(key) + text[len(key) :])
+        placed.append(place(key) + text[len(key) :])
     try:
         found = OmegaConf.to_container(OmegaConf.from_dotlist(placed))
     except (yaml.YAMLError, OmegaConfBaseException) as error:

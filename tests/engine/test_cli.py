@@ -238,8 +238,11 @@ def test_leaderboard_of_nothing_and_of_an_unknown_format(said: Callable[..., Sai
 
 
 def test_leaderboard_writes_a_file(said: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "leaderboard", lambda folder, format: f"{folder.name} as {format}\n")
+    monkeypatch.setattr(api, "leaderboard", lambda folder, format, **given: f"{folder.name} as {format}{given or ''}\n")
     assert said("leaderboard", "runs")[1] == "runs as markdown\n"
+    assert said("leaderboard", "runs", "--set", "caption=Ours", "--set", "n=2")[1] == (
+        "runs as markdown{'caption': 'Ours', 'n': 2}\n"
+    )
     code, out, _ = said("leaderboard", "runs", "--format", "csv", "--out", str(tmp_path / "new/table.csv"))
     assert (code, out) == (0, "")
     assert (tmp_path / "new/table.csv").read_text() == "runs as csv\n"
