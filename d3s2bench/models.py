@@ -10,7 +10,7 @@ from typing import Any
 from d3s2bench.config import RunConfig
 from d3s2bench.configured import Configured
 from d3s2bench.errors import ConfigError, ModelError
-from d3s2bench.files import folder_sha256
+from d3s2bench.files import folder_sha256, read_json
 from d3s2bench.plan import Cell, Node, Plan
 from d3s2bench.workspace import Workspace
 
@@ -57,7 +57,9 @@ class Models:
         if not (folder / f"{stage}.json").is_file():
             make = f"make one with 'd3s2bench train {stage} --dataset {dataset}'"
             raise ModelError(f"{folder} is no {role}: it has no {stage}.json; {make}")
-        return Model(folder.resolve(), folder_sha256(folder), self._family(role))
+        about = read_json(folder / f"{stage}.json")
+        family = about.get("family") if isinstance(about, dict) else None  # a generator tells its own
+        return Model(folder.resolve(), folder_sha256(folder), family or self._family(role))
 
     def _folder(self, role: str, dataset: str) -> Path | None:
         assets, given = self.workspace.dataset(dataset).assets, getattr(self.config, role)

@@ -149,9 +149,11 @@ def _model_provenance(run: Json, role: str) -> dict[str, Any] | None:
     description = folder / f"{kind}.json"
     if not description.exists():
         raise ModelError(f"{folder} is no {role}: it has no {kind}.json; make one with 'd3s2bench train {kind}'")
-    trained = read_json(description).get("dataset")
+    about = read_json(description)
+    trained = about.get("dataset")
     name = trained.get("name") if isinstance(trained, dict) else trained
-    return {"sha256": folder_sha256(folder), "trained_on": f"{name}/train" if name else None}
+    on = about.get("trained_on") or (f"{name}/train" if name else None)  # a pretrained one says itself what it has seen
+    return {"sha256": folder_sha256(folder), "trained_on": on}
 
 
 # --- distilled sets --------------------------------------------------------------------------------------------------

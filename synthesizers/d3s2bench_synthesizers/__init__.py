@@ -25,5 +25,10 @@ def register_synthesizers() -> list[Component]:
 @hookimpl
 def register_generators() -> list[Component]:
     """Families of layout-to-image diffusion models."""
-    families = [("pixel", "pixel_family:PixelFamily", "A small mask-conditioned diffusion model in pixel space")]
+    families = [
+        ("pixel", "pixel_family:PixelFamily", "A small mask-conditioned diffusion model in pixel space"),
+        ("controlnet", "latent_families:ControlNetFamily", "Stable Diffusion 1.5 with ControlNet-seg (pretrained)"),
+        ("t2i-adapter", "latent_families:AdapterFamily", "Stable Diffusion 1.4 with T2I-Adapter seg (pretrained)"),
+        ("freestyle", "latent_families:FreestyleFamily", "FreestyleNet: rectified cross-attention (pretrained)"),
+    ]
     return [Component("generator", name, f"{HOME}.{target}", summary) for name, target, summary in families]

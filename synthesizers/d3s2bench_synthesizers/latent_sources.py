@@ -1,0 +1,74 @@
+"""Where pretrained weights lie: in a folder, or under a name on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from d3s2bench import ModelError
+
+NETWORK = ("config.json", "diffusion_pytorch_model.safetensors")
+"""The files of one network in the diffusers layout: no pickles, no code."""
+STABLE_DIFFUSION = (
+    *(f"{part}/{file}" for part in ("unet", "vae") for file in NETWORK),
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "tokenizer/*.json",
+    "tokenizer/merges.txt",
+    "scheduler/scheduler_config.json",
+)
+"""The files of Stable Diffusion 1.x that are used."""
+HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+
+
+def settled(source: str) -> str:
+    """The same source for one who reads it elsewhere: a folder by its full path, a hub name as it is."""
+    folder = Path(source).expanduser()
+    return str(folder.resolve()) if source and folder.is_dir() else source
+
+
+def locate(source: str, beside: Path, wanted: Sequence[str], option: str) -> Path:
+    """The folder that holds a model.
+
+    Args:
+        source: a folder, relative to ``beside`` or absolute; else ``OWNER/NAME`` or ``OWNER/NAME@REVISION`` on the hub.
+        wanted: patterns of the files to fetch from the hub.
+        option: the option that the source came from, for errors.
+
+    Raises:
+        ModelError: there is no such folder, and the hub does not give it.
+    """
+    folder = beside / Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    name, _, revision = source.partition("@")
+    if not HUB_NAME.fullmatch(name):
+        raise ModelError(f"there is no folder {folder}: give {option}=DIR or {option}=OWNER/NAME of the hub")
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(wanted)))
+    except Exception as error:  # no network, no such name, no right to it: the hub's client has an exception for each
+        fetch = f"hf download {name}{' --revision ' + revision if revision else ''} --local-dir DIR"
+        raise ModelError(
+            f"there is no folder {source}, and the Hugging Face hub does not give it ({reason(error)}): "
+            f"where there is a network run `{fetch}`, then give {option}=DIR"
+        ) from error
+
+
+def fingerprint(folders: Sequence[tuple[Path, Sequence[str]]]) -> str:
+    """64 hex digits of the wanted files of each folder, by relative name and content."""
+    total = hashlib.sha256()
+    for folder, wanted in folders:
+        for file in sorted(file for pattern in wanted for file in folder.glob(pattern)):
+            with file.open("rb") as stream:
+                content = hashlib.file_digest(stream, "sha256").hexdigest()
+            total.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())
+    return total.hexdigest()
+
+
+def reason(error: Exception) -> str:
+    """The first line of what an error says, or its kind."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
