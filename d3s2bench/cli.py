@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from d3s2bench.cli_datasets import datasets_app
+
 if TYPE_CHECKING:
     from d3s2bench.api import Result
     from d3s2bench.config import RunConfig
@@ -23,6 +25,7 @@ train_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Train a teacher or a generator on a dataset."
 )
 app.add_typer(train_app, name="train")
+app.add_typer(datasets_app, name="datasets")
 
 Axis = Annotated[list[str] | None, typer.Option()]
 Out = Annotated[str | None, typer.Option(help="Folder of the store and the records.  [default: runs]")]
@@ -166,7 +169,7 @@ def evaluate(
 @app.command()
 def leaderboard(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of runs.")],
-    format: Annotated[str, typer.Option("--format", help="markdown or csv.")] = "markdown",
+    format: Annotated[str, typer.Option("--format", help="markdown, csv or latex.")] = "markdown",
     out: Annotated[Path | None, typer.Option("--out", help="File to write; stdout by default.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the format. Repeatable.")

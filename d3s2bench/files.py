@@ -66,7 +66,7 @@ def read_json(file: Path) -> Any:
 
 def read_image(file: Path) -> Image:
     """``(H, W, 3) uint8``; of 16-bit grey the high byte. Raises DatasetError for a file that cannot be decoded."""
-    picture = _decode(file)
+    picture = decode(file)
     if picture.mode.startswith("I"):  # pillow would clip it to white
         picture = Pillow.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     return np.asarray(picture.convert("RGB"))
@@ -78,7 +78,7 @@ def read_mask(file: Path, num_classes: int, ignore: int = IGNORE) -> Mask:
     Raises:
         DatasetError: cannot be decoded, is a colour picture, or holds a label that is neither class nor ignore.
     """
-    picture = _decode(file)
+    picture = decode(file)
     labels = np.array(picture)
     if labels.ndim != 2:
         raise DatasetError(f"{file} is a colour picture: a mask must hold one class id per pixel (grey or palette PNG)")
@@ -98,7 +98,7 @@ def read_mask(file: Path, num_classes: int, ignore: int = IGNORE) -> Mask:
     return labels.astype(np.uint8, copy=False)
 
 
-def _decode(file: Path) -> Pillow.Image:
+def decode(file: Path) -> Pillow.Image:
     with _named(file), Pillow.open(file) as picture:
         picture.load()
         return picture

@@ -76,8 +76,9 @@ class Workspace:
         return self.holdouts.get(name, self.holdouts.get(""))
 
     def _opened(self, name: str) -> Dataset:
+        """A folder of our own layout, one with a ``classes.json``, is read as such, whatever it is called."""
         registered = name in self.registry.names("dataset")
-        if name in self.roots and not registered:
+        if name in self.roots and (not registered or (Path(self.roots[name]) / "classes.json").is_file()):
             return self._build(FOLDER, {"root": Path(self.roots[name]), "name": name})
         root = self.roots.get(name, self.roots.get(""))
         if name == FOLDER and root is None:

@@ -111,7 +111,7 @@ class Folder:
         """Hash of names and contents of all images, annotations and the class list; file hashes are cached."""
         files = [self.root / "classes.json"]
         files += [f for part in ("images", "annotations") for f in sorted((self.root / part).rglob("*")) if f.is_file()]
-        hashes = _cached_hashes(files, self.cache / "file-hashes.json" if self.cache else None)
+        hashes = cached_hashes(files, self.cache / "file-hashes.json" if self.cache else None)
         return digest([[f.relative_to(self.root).as_posix(), h] for f, h in zip(files, hashes, strict=True)])
 
     def split(self, name: str) -> FolderSplit:
@@ -158,7 +158,7 @@ def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     return found
 
 
-def _cached_hashes(files: list[Path], cache: Path | None) -> list[str]:
+def cached_hashes(files: list[Path], cache: Path | None) -> list[str]:
     known: dict[str, list[Any]] = _read_cache(cache)
 
     def hashed(file: Path) -> tuple[str, list[Any]]:

@@ -127,7 +127,7 @@ def sample_std(values: Sequence[float]) -> float:
     if len(values) < 2:
         return math.nan
     mean = sum(values) / len(values)
-    return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    return math.sqrt(sum((value - mean) * (value - mean) for value in values) / (len(values) - 1))
 
 
 def _place(row: Row) -> tuple[object, ...]:

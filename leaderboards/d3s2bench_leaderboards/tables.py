@@ -16,13 +16,13 @@ from d3s2bench_leaderboards.rows import Row, gather
 def comparison(records: Iterable[Json]) -> pd.DataFrame:
     """One row for each method (dataset, rate, architecture, selector, synthesizer, labels, options) and protocol.
 
-    Columns: ``dataset``, ``rate``, ``arch``, ``selector``, ``synth``, ``labels`` (what students learn from), ``n`` (repetitions),
-    ``varies`` (the stages whose seed differs between them), ``images`` and ``bytes`` of the distilled set, ``miou``
-    (mean, percent), ``std`` (sample standard deviation over the repetitions, missing for one), ``vs_random``
-    (difference to random + real), ``vs_selector`` (to the same selector + real), ``vs_soft`` (to the same selector +
-    real with the teacher's soft labels: the control of equal information), ``vs_full`` (to all images at the same
-    iterations), ``percent_of_full`` (of all images, trained to convergence), ``iterations`` and ``protocol`` (the
-    first digits of its hash).
+    Columns: ``dataset``, ``rate``, ``arch``, ``selector``, ``synth``, ``labels`` (what students learn from), ``n``
+    (repetitions), ``varies`` (the stages whose seed differs between them), ``images`` and ``bytes`` of the
+    distilled set, ``miou`` (mean, percent), ``std`` (sample standard deviation over the repetitions, missing for
+    one), ``vs_random`` (difference to random + real), ``vs_selector`` (to the same selector + real), ``vs_soft``
+    (to the same selector + real with the teacher's soft labels: the control of equal information), ``vs_full`` (to
+    all images at the same iterations), ``percent_of_full`` (of all images, trained to convergence), ``iterations``
+    and ``protocol`` (the first digits of its hash).
 
     Differences are paired: means over the n repetitions that both rows have in common. Rows of different protocols are
     never compared, but for the converged reference. Options in which rows of one name differ stand behind the name.

@@ -24,7 +24,7 @@ RECORDS = [
 
 def test_registered() -> None:
     components = d3s2bench_leaderboards.register_renderers()
-    assert [(c.kind, c.name) for c in components] == [("renderer", "markdown"), ("renderer", "csv")]
+    assert [(c.kind, c.name) for c in components] == [("renderer", name) for name in ("markdown", "csv", "latex")]
     assert isinstance(Markdown(), Renderer) and isinstance(Csv(), Renderer)
 
 

@@ -1,0 +1,88 @@
+"""A look at a dataset before it is used: are all pairs there, do they decode, how long is its tail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from d3s2bench.datasets.held_out import Part
+from d3s2bench.interfaces import Dataset, no_progress
+from d3s2bench.mask_index import build_mask_index
+from d3s2bench.values import MaskIndex
+
+SHOWN = 6
+"""Pairs of each split that are decoded and drawn."""
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """What was found of one split."""
+
+    name: str
+    images: int
+    index: MaskIndex
+    """Of the masks that were read."""
+    shown: Part
+    """Some pairs, evenly spaced, whose images were decoded, too."""
+
+    @property
+    def ignored(self) -> float:
+        """The share of pixels without class."""
+        return 1 - float(self.index.counts.sum()) / max(int(self.index.pixels.sum()), 1)
+
+    @property
+    def images_with(self) -> NDArray[np.int64]:
+        """``(C,)``: in how many masks each class occurs."""
+        return np.asarray((self.index.counts > 0).sum(axis=0))
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """``(C,)``: classes from the most frequent to the rarest."""
+        return np.argsort(-self.index.class_share, kind="stable")
+
+
+def inspect_split(
+    dataset: Dataset, name: str, masks: int, progress: Callable[[int, int, str], None] = no_progress
+) -> SplitReport:
+    """Lists all pairs of a split, reads ``masks`` of its masks (0 = all) and decodes a few images, all evenly spaced.
+
+    Raises:
+        DatasetError: a file is missing or corrupt, a mask has a wrong size or label.
+    """
+    split = dataset.split(name)
+    read = Part(split, spaced(len(split), masks or len(split)))
+    index = build_mask_index(read, len(dataset.classes), progress)
+    shown = Part(split, spaced(len(split), SHOWN))
+    for i in range(len(shown)):
+        shown.image(i)
+    return SplitReport(name, len(split), index, shown)
+
+
+def spaced(total: int, wanted: int) -> tuple[int, ...]:
+    """At most ``wanted`` of ``total`` indices, evenly spaced, the first among them."""
+    count = min(total, wanted)
+    return tuple(i * total // count for i in range(count))
+
+
+def describe(dataset: Dataset, reports: list[SplitReport]) -> str:
+    """The report as text: a line per split, then a line per class of the first split, from frequent to rare."""
+    scored, official = getattr(dataset, "eval_split", "test"), getattr(dataset, "official_images", {})
+    lines = [f"{dataset.name}: {len(dataset.classes)} classes, {scored} is scored", ""]
+    lines.append(f"{'split':<8}{'images':>9}{'official':>10}{'masks read':>12}{'ignored':>10}")
+    for report in reports:
+        known = f"{official[report.name]:,}" if report.name in official else "-"
+        counts = f"{report.images:>9,}{known:>10}{len(report.index):>12,}"
+        lines.append(f"{report.name:<8}{counts}{100 * report.ignored:>9.1f}%")
+    return "\n".join([*lines, "", *_frequencies(dataset, reports[0])]) + "\n"
+
+
+def _frequencies(dataset: Dataset, report: SplitReport) -> list[str]:
+    share, images = report.index.class_share, report.images_with
+    present = [c for c in report.order if images[c]]
+    absent = [dataset.classes[c] for c in report.order if not images[c]]
+    lines = [f"classes of {report.name}, share of labelled pixels and masks with it"]
+    lines += [f"{100 * share[c]:>10.4f}%{images[c]:>8,}  {dataset.classes[c]}" for c in present]
+    return [*lines, f"{len(absent)} absent: {', '.join(absent)}"] if absent else lines

@@ -1,0 +1,127 @@
+"""How far a difference of mIoU would move with other repetitions and other test images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from d3s2bench import Json, StoreError
+from d3s2bench_leaderboards.rows import Row
+
+Floats = NDArray[np.float64]
+MEMORY = 2**26
+"""Bytes that a batch of resamples may take."""
+TEMPORARIES = 6
+"""So many arrays of the size of the summed margins live at once."""
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Percentile interval of a mean paired difference of mIoU, in percent points."""
+
+    low: float
+    high: float
+
+
+def margins(per_image: NDArray[np.int64]) -> Floats:
+    """All that IoU needs of ``(N, C, C)`` counts, rows = truth: ``(N, 3, C)`` hits, truth and union by class."""
+    hits = np.diagonal(per_image, axis1=-2, axis2=-1)
+    truth = per_image.sum(axis=-1)
+    return np.stack([hits, truth, truth + per_image.sum(axis=-2) - hits], axis=-2).astype(np.float64)
+
+
+def miou(summed: Floats) -> Floats:
+    """mIoU in percent of summed ``(…, 3, C)`` margins, defined as ``d3s2bench.scores`` does; NaN without truth."""
+    hits, truth, union = np.moveaxis(summed, -2, 0)
+    present = truth > 0
+    iou = np.divide(hits, union, out=np.zeros_like(hits), where=present)
+    classes = present.sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(100 * iou.sum(axis=-1) / classes, dtype=np.float64)
+
+
+def difference_interval(
+    a: Floats, b: Floats, resamples: int = 1000, seed: int = 0, confidence: float = CONFIDENCE
+) -> Interval:
+    """Interval of the mean of mIoU a − b over R common repetitions; ``a`` and ``b`` are margins ``(R, N, 3, C)``.
+
+    Each resample draws R repetitions and N test images with replacement, the same for both methods (paired), sums the
+    counts over the images and takes the mIoU of each repetition from the sums. A resample without a labelled pixel
+    has no mIoU and does not count. Percentile bootstrap (Efron, Annals of Statistics 7, 1979) of a two-way layout
+    (Owen, The Pigeonhole Bootstrap, Annals of Applied Statistics 1, 2007).
+
+    Raises:
+        StoreError: the shapes differ, so they are not counts of the same repetitions and images.
+    """
+    if a.shape != b.shape:
+        raise StoreError(f"counts {a.shape} and {b.shape} do not pair: score both methods on the same test split")
+    rng = np.random.default_rng(seed)
+    means = np.concatenate(list(_means(a, b, resamples, rng)))
+    edges = (1 - confidence) / 2, (1 + confidence) / 2
+    low, high = np.quantile(means[~np.isnan(means)], edges) if not np.isnan(means).all() else (math.nan, math.nan)
+    return Interval(float(low), float(high))
+
+
+def _means(a: Floats, b: Floats, resamples: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """Mean differences of the resamples, batch by batch so that memory is bounded."""
+    repetitions, images = a.shape[:2]
+    size = max(1, MEMORY // (8 * (TEMPORARIES * a[0, 0].size + images)))
+    for start in range(0, resamples, size):
+        number = min(size, resamples - start)
+        weights = rng.multinomial(images, np.full(images, 1 / images), number).astype(np.float64)
+        drawn = rng.integers(repetitions, size=(number, repetitions))
+        gaps = _resampled(a, weights) - _resampled(b, weights)
+        yield np.take_along_axis(gaps, drawn, axis=1).mean(axis=1)
+
+
+def _resampled(counts: Floats, weights: Floats) -> Floats:
+    """mIoU ``(B, R)`` with each image counted as often as ``(B, N)`` weights say."""
+    return np.stack([miou(np.tensordot(weights, repetition, axes=1)) for repetition in counts], axis=1)
+
+
+@dataclass(frozen=True)
+class CountsFolder:
+    """The counts beside the records of a run folder."""
+
+    folder: Path
+
+    def interval(self, a: Row, b: Row, resamples: int) -> Interval:
+        """Of the mean paired difference of mIoU; NaN without a common repetition.
+
+        Raises:
+            StoreError: counts that are missing, or that are not of the same test images.
+        """
+        common = [seed for seed in a.records if seed in b.records]
+        if not common:
+            return Interval(math.nan, math.nan)
+        ours, theirs = (self._stacked([row.records[seed] for seed in common]) for row in (a, b))
+        return difference_interval(ours, theirs, resamples)
+
+    def _stacked(self, records: list[Json]) -> Floats:
+        read = [_read(self._file(record), record["confusion"]["sha256"]) for record in records]
+        if len({counts.shape for counts in read}) > 1:
+            raise StoreError(f"counts of {records[0]['id']} and its repetitions are not of the same test images")
+        return np.stack(read)
+
+    def _file(self, record: Json) -> Path:
+        """Beside the record: a path that leads elsewhere is cut to its name."""
+        place = self.folder / "records" if (self.folder / "records").is_dir() else self.folder
+        return place / Path(record["confusion"]["path"]).name
+
+
+@lru_cache(maxsize=64)
+def _read(file: Path, sha256: str) -> Floats:
+    """The margins of a record's counts; the digest is there to tell a file from what it was before."""
+    if not file.is_file():
+        raise StoreError(f"{file}, the counts of record {file.stem}, is missing: give the folder of the records")
+    with np.load(file, allow_pickle=False) as counts:
+        if "per_image" not in counts:
+            raise StoreError(f"{file} has no counts per image: score it again, or leave the tests out")
+        return margins(counts["per_image"])

@@ -1,0 +1,83 @@
+"""Rows of a table's column compared with one another: what is bold, what is underlined, what has a star."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from d3s2bench_leaderboards.controls import FULL, Controls, differences
+from d3s2bench_leaderboards.rows import Row, Setting
+from d3s2bench_leaderboards.significance import ALPHA, holm, improvement, resolution, sign_flip
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row against another over the n repetitions that both have; mean difference and chance in a − b."""
+
+    row: Row
+    other: Row
+    n: int
+    mean: float
+    p: float
+    corrected: float
+    """p after Holm's correction for the comparisons of the family."""
+    enough: bool
+    """Whether so few repetitions could have shown a difference at all, with so many comparisons."""
+    improvement: float
+
+    @property
+    def different(self) -> bool:
+        return self.enough and self.corrected <= ALPHA
+
+
+def compare_all(pairs: Sequence[tuple[Row, Row]]) -> list[Comparison]:
+    """The pairs as one family: each p is corrected for all of them."""
+    gaps = [differences(row, other) for row, other in pairs]
+    p = [sign_flip(each) for each in gaps]
+    corrected = holm(p)
+    family = sum(not math.isnan(each) for each in p)
+    return [
+        Comparison(
+            *pair,
+            n=len(gap),
+            mean=sum(gap) / len(gap) if gap else math.nan,
+            p=p[k],
+            corrected=corrected[k],
+            enough=not math.isnan(p[k]) and resolution(len(gap)) * family <= ALPHA,
+            improvement=improvement(*(row.miou.values() for row in pair)),
+        )
+        for k, (pair, gap) in enumerate(zip(pairs, gaps, strict=True))
+    ]
+
+
+def with_random(rows: Sequence[Row], controls: Controls) -> list[Comparison]:
+    """Each row against random + real, as far as it has that control and is not it."""
+    found = ((row, controls.random_real(row)) for row in rows)
+    return compare_all([(row, control) for row, control in found if control and control is not row])
+
+
+@dataclass(frozen=True)
+class Podium:
+    """The best of a column with those not significantly worse, and the second; empty where that cannot be told."""
+
+    best: frozenset[Setting] = frozenset()
+    second: Setting | None = None
+    least_p: float | None = None
+    """The least corrected p there could be, where repetitions are too few to tell; None where they are enough."""
+
+
+def podium(rows: Sequence[Row]) -> Podium:
+    """Of the rows of a column but the full train set. A row too short of repetitions to be told apart is not bold."""
+    ranked = sorted((row for row in rows if _competes(row)), key=lambda row: (-row.mean, repr(row.setting)))
+    if len(ranked) < 2:
+        return Podium()
+    tested = compare_all([(row, ranked[0]) for row in ranked[1:]])
+    if not any(test.enough for test in tested):
+        return Podium(least_p=min(1.0, resolution(max(test.n for test in tested)) * len(tested)))
+    alike = (test.row.setting for test in tested if test.enough and not test.different)
+    return Podium(frozenset((ranked[0].setting, *alike)), ranked[1].setting)
+
+
+def _competes(row: Row) -> bool:
+    return row.setting.selector.name != FULL.name and math.isfinite(row.mean)

@@ -1,0 +1,119 @@
+"""The tables of the LaTeX format: the board and the published numbers, then what stands behind the stars."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from d3s2bench_leaderboards import cells
+from d3s2bench_leaderboards.bootstrap import CountsFolder
+from d3s2bench_leaderboards.claims import Claim, claims_on
+from d3s2bench_leaderboards.columns import Board, board
+from d3s2bench_leaderboards.comparisons import Comparison
+from d3s2bench_leaderboards.controls import Controls
+from d3s2bench_leaderboards.latex_board import Shown, board_tables
+from d3s2bench_leaderboards.latex_layout import line, note, table, tabular
+from d3s2bench_leaderboards.rows import Row
+from d3s2bench_leaderboards.significance import ALPHA
+from d3s2bench_leaderboards.tex import escape, number
+
+if TYPE_CHECKING:
+    from d3s2bench_leaderboards.latex import Latex
+
+NOTE = r"""mIoU in percent, mean $\pm$ sample standard deviation over n repetitions.
+$\Delta$: mean paired difference to random + real. \% full: of the full train set at convergence.
+Grey: controls and the full train set, which has no rank. {-}{-}: no record.
+rank: mean over the columns, of the methods that all columns have. Columns of different protocols are not comparable."""
+TESTED = rf"""$^*$: differs from random + real.
+Bold: the best and all that are not significantly worse, controls included. Underlined: the second mean.
+Both by the two-sided exact sign-flip test over common repetitions with Holm's correction within a column,
+$\alpha = {ALPHA}$."""
+CLAIMED = r"""Claimed: what others published, under their own protocols; not measured here, not comparable with the rows
+above."""
+BEHIND = r"""Against random + real, over the n repetitions that both have: mean paired difference, p of the exact
+sign-flip test, p corrected within the column (Holm), and the share of all pairs of repetitions in which the method is
+better (ties half)."""
+INTERVAL = r"""Interval: 95\,\%, percentile bootstrap over repetitions and test images, the same images for both."""
+
+
+def tables(rows: Sequence[Row], options: Latex) -> str:
+    """A table environment, and a second one for the tests; a comment alone when nothing is finished."""
+    if not rows:
+        return "% No record is finished.\n"
+    made, controls = board(rows), Controls(rows)
+    shown = [Shown(column, controls) for column in made.columns]
+    parts = [*board_tables(made, shown, options.groups), note(NOTE, TESTED, *_untested(shown), *_converged(rows, made))]
+    claimed = claims_on({row.setting.dataset.name for row in rows}) if options.claims else []
+    if claimed:
+        parts += [_claims(claimed), note(CLAIMED)]
+    main = table(parts, options.caption, options.label)
+    return main + _tests(made, shown, options) if options.tests else main
+
+
+def _untested(shown: Sequence[Shown]) -> Iterator[str]:
+    """What columns without bold lack."""
+    least = [each.podium.least_p for each in shown if each.podium.least_p is not None]
+    if least:
+        yield rf"$^\dagger$: not enough repetitions: the corrected p cannot be under {number(min(least), '.2g')}."
+
+
+def _converged(rows: Sequence[Row], made: Board) -> Iterator[str]:
+    """References that stand in no column."""
+    placed = {row.setting for column in made.columns for row in column.rows.values()}
+    for row in rows:
+        s = row.setting
+        if s not in placed:
+            name = escape(f"{s.dataset.name}, {s.arch.name}")
+            trained = f"{s.iterations} iterations, {escape(s.protocol[:8])}"
+            yield f"Full train set at convergence, {name}: {number(row.mean)} ({trained})."
+
+
+def _claims(claimed: Sequence[Claim]) -> str:
+    head = line(["claimed", "dataset", "rate", "architecture", "mIoU", "", "source", "date", "protocol"])
+    return tabular("llrlrllll", [head], [[_claim(claim) for claim in claimed]])
+
+
+def _claim(claim: Claim) -> str:
+    """In italics, with as many digits as were published."""
+    texts = claim.method, claim.dataset, cells.percent(claim.rate), claim.arch
+    said = claim.how, claim.source, claim.date, claim.protocol
+    return line([*map(escape, texts), rf"\textit{{{claim.miou}}}", *map(escape, said)])
+
+
+def _tests(made: Board, shown: Sequence[Shown], options: Latex) -> str:
+    counts = CountsFolder(options.folder) if options.folder else None
+    texts = {row.setting: made.names[method] for column in made.columns for method, row in column.rows.items()}
+    blocks = [
+        [_test(each, test, texts[test.row.setting], counts, options) for test in each.comparisons] for each in shown
+    ]
+    if not any(blocks):
+        return ""
+    interval = [r"95\,\% interval"] if counts else []
+    head = line(
+        ["dataset", "rate", "architecture", "protocol", "method", "n", r"$\Delta$", *interval, "p", "Holm", "better"]
+    )
+    body = tabular("lrlllrr" + "r" * len(interval) + "rrr", [head], blocks)
+    caption = "Tests against random + real."
+    return table([body, note(BEHIND, *[INTERVAL] * len(interval))], caption, f"{options.label}-tests")
+
+
+def _test(
+    shown: Shown, test: Comparison, name: tuple[str, str, str], counts: CountsFolder | None, options: Latex
+) -> str:
+    column = shown.column
+    setting = column.dataset, cells.percent(column.rate), column.arch, column.protocol[:8]
+    selector, synth, labels = name
+    method = f"{selector} + {synth}" + ("" if labels == "hard" else f", {labels} labels")
+    interval = [_interval(test, counts, options.resamples)] if counts else []
+    numbers = [number(test.mean, "+.2f"), *interval, _p(test.p), _p(test.corrected), number(test.improvement)]
+    return line([*map(escape, (*setting, method)), str(test.n), *numbers])
+
+
+def _interval(test: Comparison, counts: CountsFolder, resamples: int) -> str:
+    found = counts.interval(test.row, test.other, resamples)
+    return f"{number(found.low, '+.2f')} to {number(found.high, '+.2f')}"
+
+
+def _p(p: float) -> str:
+    return "" if math.isnan(p) else number(p, ".4f")

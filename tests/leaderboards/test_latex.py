@@ -1,0 +1,213 @@
+"""What a paper gets to see, and that pdflatex takes it."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from record_fakes import CONVERGED, record
+
+from d3s2bench import ConfigError
+from d3s2bench.interfaces import Renderer
+from d3s2bench.records import read_records
+from d3s2bench_leaderboards.latex import Latex
+from d3s2bench_leaderboards.tex import escape, number
+
+STUDY = Path(__file__).parents[2] / "docs" / "records" / "scenes-1pct"
+HOSTILE = [
+    r"\input{/etc/passwd}",
+    r"\end{tabular}\write18{x}",
+    "a&b\\\\c%d#e$f^g~h_i{j}k",
+    "[1ex]",
+    "*",
+    "--``''?`!`<<>>|\"",
+    "Ångström naïve œuvre żłób",
+    "指数 🙂 \u202e",
+    "βΔ ≤ ±",
+    "x\ny\x1b[31m\x00",
+    "m" * 300,
+]
+
+
+def repeated(selector: str, synth: str, *miou: float, **given: Any) -> list[dict[str, Any]]:
+    return [record(selector, synth, m, seed=s, **given) for s, m in enumerate(miou)]
+
+
+def ten(selector: str, synth: str, miou: float, **given: Any) -> list[dict[str, Any]]:
+    """Ten repetitions with a standard deviation of about half a point."""
+    return repeated(selector, synth, *(miou + (k % 2) - 0.5 for k in range(10)), **given)
+
+
+RECORDS = [
+    *ten("random", "real", 15.0),
+    *ten("balanced", "guided", 25.0),
+    *ten("balanced", "layout", 20.0),
+    *ten("balanced", "guided", 24.0, arch="fcn"),
+    record("full", miou=40.0),
+    record("full", miou=50.0, iterations=CONVERGED),
+]
+
+
+def lines(text: str, start: str) -> list[list[str]]:
+    """The cells of the rows that start so."""
+    found = (line.removeprefix(r"\rowcolor[gray]{.92}").removesuffix(r" \\") for line in text.splitlines())
+    return [line.split(" & ") for line in found if line.startswith(start)]
+
+
+def test_cells_by_hand() -> None:
+    text = Latex().render(RECORDS)
+    assert isinstance(Latex(), Renderer)
+    assert lines(text, "balanced & guided") == [
+        [
+            *("balanced", "guided", r"24.00 $\pm$ 0.53", "", ""),
+            *(r"\textbf{25.00} $\pm$ 0.53", r"$+$10.00\rlap{$^*$}", "50.0", "1.0"),
+        ]
+    ]
+    assert lines(text, "balanced & layout")[0][2:] == [
+        *("--", "--", "--"),
+        *(r"\underline{20.00} $\pm$ 0.53", r"$+$5.00\rlap{$^*$}", "40.0", ""),
+    ]
+    assert lines(text, "full")[0][2:] == ["--", "--", "--", "40.00", "", "80.0", ""]
+    assert "Full train set at convergence, scenes, unet: 50.00" in text
+    assert r"\multicolumn{6}{c}{scenes}" in text and r"\cmidrule(lr){3-8}" in text and r"\cmidrule(lr){6-8}" in text
+    assert [line[:30] for line in text.splitlines() if line.startswith(r"\rowcolor")] == [
+        r"\rowcolor[gray]{.92}random & r",
+        r"\rowcolor[gray]{.92}full & rea",
+    ]
+
+
+def test_few_repetitions_have_no_bold_and_say_why() -> None:
+    text = Latex().render([*repeated("random", "real", *[5.0] * 5), *repeated("a", "real", *[9.0] * 5)])
+    assert not any(mark in text for mark in (r"\textbf", r"\underline", r"\rlap"))
+    assert r"n = 5$^\dagger$" in text and r"cannot be under 0.062" in text
+
+
+def test_protocols_never_share_a_column() -> None:
+    records = [*repeated("random", "real", 1.0, 2.0), *repeated("random", "real", 3.0, 4.0, lr=0.5)]
+    text = Latex().render(records)
+    for each in records:
+        assert each["spec"]["protocol_hash"][:8] in text
+    assert [cell.split()[0] for cell in lines(text, "random")[0][2:]] == ["1.50", "3.50", "1.0"]
+
+
+def test_methods_of_two_datasets_share_a_row_whatever_their_models() -> None:
+    records = [record("random", "guided", dataset=d, generator=d) for d in ("a", "b")]
+    assert len(lines(Latex().render(records), "random")) == 1
+    twice = [*records, record("random", "guided", 30.0, dataset="a", generator="c")]
+    assert len(lines(Latex().render(twice), "random")) == 3
+
+
+def test_more_columns_than_fit_go_below() -> None:
+    records = [record(dataset=d) for d in "abcde"]
+    text = Latex(groups=2).render(records)
+    assert text.count(r"\begin{tabular}{llr") == 3 and text.count("& rank") == 1
+
+
+def test_order_of_the_files_does_not_matter() -> None:
+    records = [*RECORDS, *repeated("nan", "real", float("nan"), 1.0), record("one", miou=float("nan"))]
+    text = Latex(tests=True).render(records)
+    for seed in range(5):
+        shuffled = random.Random(seed).sample(records, len(records))
+        assert Latex(tests=True).render(iter(shuffled)) == text
+
+
+def test_tests_say_what_is_behind_the_stars() -> None:
+    (row,) = lines(Latex(tests=True).render([*ten("random", "real", 15.0), *ten("a", "real", 16.0)]), "scenes")
+    assert row[4:] == ["a + real", "10", "$+$1.00", "0.0020", "0.0020", "0.88"]
+
+
+def test_counts_beside_the_records_give_intervals() -> None:
+    text = Latex(tests=True, resamples=50, folder=STUDY).render(read_records(STUDY))
+    intervals = [re.sub(r"\$", "", row[7]) for row in lines(text, "scenes")]
+    assert len(intervals) == 6 and all(re.fullmatch(r"[+-]\d+\.\d\d to [+-]\d+\.\d\d", text) for text in intervals)
+
+
+def test_caption_and_label() -> None:
+    text = Latex(caption=r"See \cite{x}.", label="tab:a_b").render(RECORDS)
+    assert "\\caption{See \\cite{x}.}\n\\label{tab:a_b}" in text
+    for wrong in (Latex(label="a}b"), Latex(groups=0), Latex(resamples=0)):
+        with pytest.raises(ConfigError):
+            wrong.render(RECORDS)
+
+
+@pytest.mark.parametrize("records", [[], [record(miou=None)]])
+def test_nothing_finished(records: list[dict[str, Any]]) -> None:
+    assert Latex().render(records) == "% No record is finished.\n"
+
+
+@given(st.text(max_size=100))
+def test_escaped_texts_are_ascii_without_specials(text: str) -> None:
+    escaped = escape(text)
+    assert escaped.isascii() and escaped.isprintable()
+    bare = re.sub(r"\$\\?[a-zA-Z<>|-]+\$|\\[\\{}$&#%_^~]", "", escaped)
+    assert not set(bare) & set("&#%_$") and bare.count("{") == bare.count("}")
+
+
+def test_escape_by_hand() -> None:
+    assert escape("a_b 5% k--m [x]") == r"a\_b 5\% k-{}-m {[}x{]}"
+    assert escape("é ß λ 指") == r"\'{e} \ss{} $\lambda$ {[}U+6307{]}"
+
+
+def test_numbers() -> None:
+    assert [number(x) for x in (-1.234, 1e300, float("nan"))] == ["$-$1.23", "1e$+$300", "nan"]
+    assert number(1.234, "+.1f") == "$+$1.2"
+
+
+def test_ten_thousand_records_take_seconds() -> None:
+    records = [
+        record(f"s{k}", "real", 20.0 + (k * 7 + s * 3) % 11, seed=s, dataset=d)
+        for k in range(100)
+        for s in range(10)
+        for d in "abcdefghij"
+    ]
+    start = time.process_time()
+    Latex(tests=True).render(records)
+    assert time.process_time() - start < 5
+
+
+def test_listing_imports_no_pandas() -> None:
+    code = "import sys, d3s2bench_leaderboards.latex; sys.exit('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def hostile() -> list[dict[str, Any]]:
+    huge = [record("random", name, 1e300 * (-1) ** k, seed=k, dataset=name) for k, name in enumerate(HOSTILE)]
+    names = [
+        each
+        for k, name in enumerate(HOSTILE)
+        for each in ten(name, "real", 20.0 + k, arch=name, synth_options={name: name}, dataset="coco-stuff")
+    ]
+    return [*RECORDS, *huge, *names, record("nan", miou=float("nan")), record("ade", dataset="ADE20K")]
+
+
+def test_hostile_names_keep_the_shape_of_the_table() -> None:
+    """All rows of a tabular have as many cells as its first, those of a header over several columns aside."""
+    for body in Latex(tests=True).render(hostile()).split(r"\toprule")[1:]:
+        rows = [row for row in body.split(r"\bottomrule")[0].splitlines() if row.endswith(r" \\")]
+        assert len({_width(row) for row in rows if r"}{c}{" not in row}) == 1
+
+
+def _width(row: str) -> int:
+    spans = [int(n) - 1 for n in re.findall(r"\\multicolumn\{(\d+)\}", row)]
+    return row.replace(r"\&", "").count("&") + 1 + sum(spans)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+@pytest.mark.parametrize("records", [RECORDS, hostile(), ten("a", "real", 3.0)], ids=["small", "hostile", "one"])
+def test_pdflatex_takes_it_without_a_warning(records: list[dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "board.tex").write_text(Latex(standalone=True, tests=True).render(records), encoding="ascii")
+    for _ in range(2):  # the second run knows the labels
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "board.tex"]
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+        assert run.returncode == 0, run.stdout[-2000:]
+    log = (tmp_path / "board.log").read_text(errors="replace")
+    assert not re.findall(r".*(?:Warning|Overfull|Underfull|Missing character).*", log)

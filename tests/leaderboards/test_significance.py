@@ -1,0 +1,214 @@
+"""p values, ranks and intervals against enumeration, peer libraries and the published records."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from record_fakes import record
+from scipy import stats
+
+from d3s2bench import StoreError, scores
+from d3s2bench.records import read_records
+from d3s2bench_leaderboards import bootstrap
+from d3s2bench_leaderboards.bootstrap import CountsFolder, difference_interval, margins, miou
+from d3s2bench_leaderboards.comparisons import podium, with_random
+from d3s2bench_leaderboards.controls import Controls, differences
+from d3s2bench_leaderboards.rows import gather
+from d3s2bench_leaderboards.significance import average_ranks, holm, improvement, noise_floor, resolution, sign_flip
+
+STUDY = Path(__file__).parents[2] / "docs" / "records" / "scenes-1pct"
+
+
+@pytest.mark.parametrize(
+    ("gaps", "p"),
+    [
+        ([1, 2, 3, 4, 5], 2 / 32),  # all of one sign
+        ([1, 1, -1], 1.0),  # every assignment sums to 1 or 3
+        ([3, 2, -1], 4 / 8),  # ±6 and ±4
+        ([0.1, 0.2, -0.3], 1.0),  # sums to 0 but for rounding
+        ([0, 0], 1.0),
+        ([5], 1.0),
+    ],
+)
+def test_sign_flip_by_hand(gaps: list[float], p: float) -> None:
+    assert sign_flip(gaps) == p
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(-1000, 1000), min_size=1, max_size=8))
+def test_sign_flip_enumerates_all_signs(thousandths: list[int]) -> None:
+    sums = [0]
+    for step in thousandths:
+        sums = [total + sign * step for total in sums for sign in (1, -1)]
+    p = sum(abs(total) >= abs(sums[0]) for total in sums) / len(sums)
+    assert sign_flip([step / 1000 for step in thousandths]) == p
+
+
+@pytest.mark.parametrize("n", [2, 5, 10])
+def test_sign_flip_is_scipys(n: int) -> None:
+    gaps = np.random.default_rng(n).normal(0.4, 1, n)
+    peer = stats.permutation_test((gaps,), np.sum, permutation_type="samples", n_resamples=np.inf, vectorized=True)
+    assert sign_flip(gaps.tolist()) == pytest.approx(peer.pvalue, abs=1e-12)
+
+
+def test_sign_flip_of_many_is_close_to_the_exact_one() -> None:
+    gaps = [9, -4, 7, 3, -2, 8, 1, -6, 5, 5, 4, -3, 2, 6, -1, 7, -5, 3, 2, -2]
+    sums = Counter({0: 1})
+    for gap in gaps:
+        sums = sum((Counter({total + sign * gap: n for total, n in sums.items()}) for sign in (1, -1)), Counter())
+    p = sum(n for total, n in sums.items() if abs(total) >= sum(gaps)) / 2**20
+    assert sign_flip(gaps) == pytest.approx(p, rel=0.05)
+    assert sign_flip([1.0] * 40) == resolution(40)
+
+
+def test_sign_flip_without_numbers_says_nothing() -> None:
+    assert all(math.isnan(sign_flip(gaps)) for gaps in ([], [math.nan, 1], [math.inf, 1], [1e308, 1e308]))
+
+
+def test_resolution_is_reached_and_never_passed() -> None:
+    assert [resolution(n) for n in (5, 10)] == [0.0625, 0.001953125]
+    assert all(sign_flip([1.0 + k for k in range(n)]) == resolution(n) for n in range(1, 17))
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == [] and holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([0.01, math.nan, 0.04]) == pytest.approx([0.02, math.nan, 0.04], nan_ok=True)
+
+
+def test_holm_is_statsmodels() -> None:
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    p = np.random.default_rng(0).random(50) ** 3
+    assert holm(p.tolist()) == pytest.approx(multitest.multipletests(p, method="holm")[1])
+
+
+def test_improvement_counts_pairs() -> None:
+    a, b = [3.0, 5.0, 5.0], [4.0, 5.0]
+    assert improvement(a, b) == (2 + 2 * 0.5) / 6
+    assert improvement(a, b) == stats.mannwhitneyu(a, b).statistic / 6
+    assert math.isnan(improvement([], [1.0])) and math.isnan(improvement([math.nan], [1.0]))
+
+
+def test_average_ranks_are_of_complete_rows() -> None:
+    means = pd.DataFrame({"x": [3.0, 1.0, 9.0, 3.0], "y": [1.0, 3.0, math.nan, 2.0]}, index=list("abcd"))
+    assert average_ranks(means).to_dict() == pytest.approx(
+        {"a": (1.5 + 3) / 2, "b": (3 + 1) / 2, "c": math.nan, "d": (1.5 + 2) / 2}, nan_ok=True
+    )
+
+
+def test_noise_floor_pools_what_varies_in_the_training_seed_alone() -> None:
+    quiet = [record("balanced", miou=m, seed=s) for s, m in enumerate([10.0, 12.0])]
+    loud = [record("dfss", miou=m, seed=s) for s, m in enumerate([10.0, 14.0, 18.0])]
+    other = [record("random", miou=m, seed=s) for s, m in enumerate([10.0, 90.0])]
+    assert noise_floor(gather(quiet + loud + other)) == pytest.approx(math.sqrt((1 * 2 + 2 * 16) / 3))
+    assert math.isnan(noise_floor(gather(other)))
+
+
+def method(name: str, *miou: float) -> list[dict[str, Any]]:
+    return [record(name, miou=m, seed=s) for s, m in enumerate(miou)]
+
+
+def test_podium_needs_repetitions_that_could_tell() -> None:
+    few = podium(gather(method("a", *[9.0] * 5) + method("b", *[7.0] * 5)))
+    assert not few.best and few.second is None and few.least_p == 0.0625
+    close = [9.5, 8.4] * 5
+    enough = podium(
+        gather(method("a", *[9.0] * 10) + method("b", *close) + method("c", *[7.0] * 10) + method("d", 8.5))
+    )
+    assert {setting.selector.name for setting in enough.best} == {"a", "b"}  # d has one repetition: nothing is known
+    assert enough.second is not None and enough.second.selector.name == "b" and enough.least_p is None
+
+
+def test_nothing_is_bold_beside_a_best_with_one_repetition() -> None:
+    rows = gather(method("a", 9.0) + method("b", *[7.0] * 10))
+    assert not podium(rows).best and podium(rows).least_p == 1
+
+
+def test_a_score_that_is_no_number_does_not_compete() -> None:
+    rows = gather(method("a", *[9.0] * 10) + method("b", *[7.0] * 10) + method("c", *[math.nan] * 10))
+    assert [setting.selector.name for setting in podium(rows).best] == ["a"]
+
+
+def test_a_family_is_corrected_for_its_size() -> None:
+    """With 6 repetitions one comparison reaches 0.03, two reach 0.06."""
+    rows = gather([*method("random", *[5.0] * 6), *method("a", *[6.0] * 6)])
+    assert [test.different for test in with_random(rows, Controls(rows))] == [True]
+    rows = gather([*method("random", *[5.0] * 6), *method("a", *[6.0] * 6), *method("b", *[7.0] * 6)])
+    assert [(test.corrected, test.enough) for test in with_random(rows, Controls(rows))] == [(0.0625, False)] * 2
+
+
+def counts(repetitions: int, images: int, classes: int = 3, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).integers(0, 50, (repetitions, images, classes, classes))
+
+
+def test_miou_of_margins_is_the_one_score() -> None:
+    confusion = counts(4, 5)
+    confusion[:, :, 1] = 0  # without ground truth, but predicted
+    assert miou(margins(confusion).sum(axis=1)) == pytest.approx([scores(c)["miou"] for c in confusion.sum(axis=1)])
+    assert math.isnan(miou(np.zeros((3, 4))))
+
+
+def test_interval_over_test_images_is_scipys() -> None:
+    a, b = counts(1, 40, seed=1), counts(1, 40, seed=2)
+
+    def gap(drawn: Any) -> float:
+        return scores(a[0, drawn].sum(axis=0))["miou"] - scores(b[0, drawn].sum(axis=0))["miou"]
+
+    peer = stats.bootstrap((np.arange(40),), gap, n_resamples=2000, vectorized=False, method="percentile", rng=0)
+    ours = difference_interval(margins(a), margins(b), resamples=2000)
+    width = ours.high - ours.low
+    assert abs(ours.low - peer.confidence_interval.low) < 0.1 * width
+    assert abs(ours.high - peer.confidence_interval.high) < 0.1 * width
+
+
+def test_interval_over_repetitions_is_scipys() -> None:
+    """With one test image only the repetitions are drawn."""
+    a, b = margins(counts(8, 1, seed=1)), margins(counts(8, 1, seed=2))
+    gaps = miou(a[:, 0]) - miou(b[:, 0])
+    peer = stats.bootstrap((gaps,), np.mean, n_resamples=4000, method="percentile", rng=0).confidence_interval
+    ours = difference_interval(a, b, resamples=4000)
+    assert (ours.low, ours.high) == pytest.approx((peer.low, peer.high), abs=0.08 * (peer.high - peer.low))
+
+
+def test_interval_pairs_the_test_images() -> None:
+    """Two methods with the same counts do not differ, whichever images are drawn."""
+    a = margins(counts(3, 20))
+    ours = difference_interval(a, a, resamples=50)
+    assert (ours.low, ours.high) == (0, 0)
+
+
+def test_interval_is_seeded_and_leaves_out_resamples_without_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = counts(2, 2, seed=1), counts(2, 2, seed=2)
+    a[:, 1] = b[:, 1] = 0  # one image of two is ignored altogether
+    first, second = (difference_interval(margins(a), margins(b), resamples=200) for _ in range(2))
+    assert first == second and math.isfinite(first.low)
+    with pytest.raises(StoreError, match="do not pair"):
+        difference_interval(margins(a), margins(counts(2, 3)))
+    monkeypatch.setattr(bootstrap, "MEMORY", 1)
+    assert math.isfinite(difference_interval(margins(a), margins(b), resamples=20).low)
+
+
+def test_interval_of_published_counts_holds_the_published_difference() -> None:
+    rows = gather(read_records(STUDY))
+    (test,) = (t for t in with_random(rows, Controls(rows)) if t.row.setting.synth.name == "guided" and t.mean > 5)
+    found = CountsFolder(STUDY).interval(test.row, test.other, resamples=200)
+    assert found.low < test.mean < found.high and found.low > 0
+    assert (
+        test.n == 10
+        and test.p == resolution(10)
+        and test.mean == pytest.approx(sum(differences(test.row, test.other)) / 10)
+    )
+
+
+def test_missing_counts_are_named(tmp_path: Path) -> None:
+    rows = gather([*method("random", 1.0, 2.0), *method("a", 2.0, 3.0)])
+    with pytest.raises(StoreError, match=r"counts\.npz.*missing"):
+        CountsFolder(tmp_path).interval(rows[0], rows[1], resamples=10)
