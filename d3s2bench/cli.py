@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from d3s2bench import cli_store
 from d3s2bench.cli_datasets import datasets_app
 
 if TYPE_CHECKING:
     from d3s2bench.api import Result
     from d3s2bench.config import RunConfig
+    from d3s2bench.plan import Plan
+    from d3s2bench.store import Store
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +29,10 @@ train_app = typer.Typer(
 )
 app.add_typer(train_app, name="train")
 app.add_typer(datasets_app, name="datasets")
+app.add_typer(cli_store.store_app, name="store")
+app.add_typer(cli_store.wandb_app, name="wandb")
+app.command()(cli_store.status)
+app.command()(cli_store.explain)
 
 Axis = Annotated[list[str] | None, typer.Option()]
 Out = Annotated[str | None, typer.Option(help="Folder of the store and the records.  [default: runs]")]
@@ -301,8 +308,20 @@ def _print_plan(config: RunConfig) -> None:
     typer.echo(f"{'stage':<12}{'nodes':>7}{'reused':>8}{'to run':>8}")
     for stage, total, done in plan.counts(workspace.store):
         typer.echo(f"{stage:<12}{total:>7}{done:>8}{total - done:>8}")
+    typer.echo("\n" + _outlook(plan, workspace.store))
     if plan.references:
         typer.echo(f"{len(plan.references)} shipped reference records are used")
+
+
+def _outlook(plan: Plan, store: Store) -> str:
+    """What the rest of a plan takes, as far as stages like those that are left were measured in this store."""
+    from d3s2bench.estimate import estimate
+
+    left = estimate(plan, store)
+    minutes, size = sum(e.seconds for e in left) / 60, sum(e.bytes for e in left) / 1e6
+    unknown = sum(e.unknown for e in left)
+    told = f"about {minutes:.1f} minutes of one worker, {size:.1f} MB"
+    return told + (f", and {unknown} stages of which none alike was measured here" if unknown else "")
 
 
 def _finish(result: Result, config: RunConfig) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from pathlib import Path
 
 from d3s2bench.errors import D3S2Error
+from d3s2bench.locks import at_work
 from d3s2bench.plan import Node, Plan
 from d3s2bench.progress import Display, label
 from d3s2bench.resources import cores
@@ -86,10 +89,45 @@ def execute(
     count = min(workers or max(1, cores() // threads), len(todo))
     pool = Workers(workspace, threads, count)
     try:
-        with ThreadPoolExecutor(count) as callers, Display(len(todo)) as display:
+        with at_work(workspace.store), ThreadPoolExecutor(count) as callers, Display(len(todo)) as display:
             return _Loop(todo, workspace.out, pool, callers, display, on_record).run()
     finally:
         pool.stop()
+
+
+class _Ready:
+    """Which nodes may start, in the plan's order: each is looked at once for each node that it needs."""
+
+    def __init__(self, todo: dict[str, Node]) -> None:
+        self.nodes = list(todo.values())
+        self.unmet = [{key for key in node.needs if key in todo} for node in self.nodes]
+        self.dependants: defaultdict[str, list[int]] = defaultdict(list)
+        for i, needs in enumerate(self.unmet):
+            for key in needs:
+                self.dependants[key].append(i)
+        self.ready = [i for i, needs in enumerate(self.unmet) if not needs]  # sorted: a heap
+        self.lost: set[int] = set()
+
+    def take(self) -> Node | None:
+        """The next node to start; None while all that are left wait for others."""
+        return self.nodes[heappop(self.ready)] if self.ready else None
+
+    def done(self, node: Node) -> None:
+        for i in self.dependants[node.key]:
+            self.unmet[i].discard(node.key)
+            if not self.unmet[i]:
+                heappush(self.ready, i)
+
+    def lose(self, node: Node) -> Iterator[Node]:
+        """All that can never start once this one has failed, in the plan's order."""
+        after = list(self.dependants[node.key])  # sorted: a heap
+        while after:
+            i = heappop(after)
+            if i not in self.lost:
+                self.lost.add(i)
+                yield self.nodes[i]
+                for dependant in self.dependants[self.nodes[i].key]:
+                    heappush(after, dependant)
 
 
 class _Loop:
@@ -102,32 +140,30 @@ class _Loop:
         display: Display,
         on_record: Callable[[Node], None],
     ) -> None:
-        self.waiting, self.out, self.pool = dict(todo), out, pool
+        self.waiting, self.out, self.pool = _Ready(todo), out, pool
         self.callers, self.display, self.on_record = callers, display, on_record
         self.running: dict[Future[None], Node] = {}
+        self.ended: queue.SimpleQueue[Future[None]] = queue.SimpleQueue()
         self.outcome = Outcome()
 
     def run(self) -> Outcome:
         try:
-            while self.waiting or self.running:
+            self._start_ready()
+            while self.running:
+                future = self.ended.get()
+                self._finish(self.running.pop(future), future)
                 self._start_ready()
-                for future in wait(self.running, return_when=FIRST_COMPLETED).done:
-                    self._finish(self.running.pop(future), future)
         except BaseException:
             self.pool.stop()  # callers end when their workers do
             raise
         return self.outcome
 
     def _start_ready(self) -> None:
-        lost = self.outcome.failed | self.outcome.skipped
-        unfinished = set(self.waiting) | {node.key for node in self.running.values()}
-        for node in list(self.waiting.values()):  # in the plan's order: what a node needs comes before it
-            if reason := next((lost[key] for key in node.needs if key in lost), None):
-                self._skip(self.waiting.pop(node.key), reason)
-                lost[node.key] = reason
-            elif len(self.running) < self.pool.count and not unfinished.intersection(node.needs):
-                self.display.began(self.waiting.pop(node.key))
-                self.running[self.callers.submit(self._call, node)] = node
+        while len(self.running) < self.pool.count and (node := self.waiting.take()):
+            self.display.began(node)
+            future = self.callers.submit(self._call, node)
+            self.running[future] = node
+            future.add_done_callback(self.ended.put)
 
     def _call(self, node: Node) -> None:
         self.pool.run(node, lambda done, total, note: self.display.moved(node, done, total, note))
@@ -138,15 +174,20 @@ class _Loop:
             raise error
         self.display.ended(node, f"failed: {error}" if error else None)
         if error:
-            self.outcome.failed[node.key] = f"{label(node)}: {error}"
-            self._write_failure(node, "failed", str(error))
-        elif node.stage == "record":
-            self.on_record(node)
+            self._fail(node, error)
+        else:
+            self.waiting.done(node)
+            if node.stage == "record":
+                self.on_record(node)
 
-    def _skip(self, node: Node, reason: str) -> None:
-        self.outcome.skipped[node.key] = reason
-        self.display.ended(node, "skipped")
-        self._write_failure(node, "skipped", reason)
+    def _fail(self, node: Node, error: D3S2Error) -> None:
+        """With all that follow it, for the same reason."""
+        reason = self.outcome.failed[node.key] = f"{label(node)}: {error}"
+        self._write_failure(node, "failed", str(error))
+        for dependant in self.waiting.lose(node):
+            self.outcome.skipped[dependant.key] = reason
+            self.display.ended(dependant, "skipped")
+            self._write_failure(dependant, "skipped", reason)
 
     def _write_failure(self, node: Node, status: str, reason: str) -> None:
         if node.stage == "record":

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from d3s2bench.config import RunConfig
+from d3s2bench.errors import ConfigError, DatasetError, StageError
 from d3s2bench.files import digest
+from d3s2bench.records import read_records
+from d3s2bench.store import Store
 from d3s2bench.values import Json
 from d3s2bench.workspace import Workspace
 
@@ -44,43 +48,148 @@ class WandbLog:
             print(f"W&B: logged the {self.logged} of {records} records that this run scored itself", file=sys.stderr)
 
     def _log(self, record: Json, dataset: str) -> None:
-        import wandb
+        folder = set_folder(record, self.workspace.store)
+        if folder and not self.workspace.dataset(dataset).redistributable:
+            folder = None
+        log_record(record, self.workspace.out, self.mode, folder)
 
-        spec = record["spec"]
-        run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT", PROJECT),
-            id=digest(record["id"])[:16],
-            name=_name(spec),
-            group=f"{spec['dataset']['name']}-{spec['rate']:g}-{spec['arch']}",
-            job_type="evaluate",
-            tags=_tags(record),
-            config=dict(record["spec"]) | {"record": record["id"]},
-            dir=str(self.workspace.out),
-            mode=self.mode,
-            resume="allow" if self.mode == "online" else None,
-            settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
-        )
+
+# --- one record ------------------------------------------------------------------------------------------------------
+
+
+def log_record(record: Json, out: Path, mode: Any, folder: Path | None) -> None:
+    """One W&B run for a record, with its distilled set from ``folder``; None for a set that stays here.
+
+    The run's id follows from the record's and all is logged in one step, so that logging again updates the same run.
+    """
+    import wandb
+
+    spec = record["spec"]
+    run = wandb.init(
+        project=os.environ.get("WANDB_PROJECT", PROJECT),
+        id=digest(record["id"])[:16],
+        name=_name(spec),
+        group=f"{spec['dataset']['name']}-{spec['rate']:g}-{spec['arch']}",
+        job_type="evaluate",
+        tags=_tags(record),
+        config=dict(record["spec"]) | {"record": record["id"]},
+        dir=str(out),
+        mode=mode,
+        resume="allow" if mode == "online" else None,
+        settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
+    )
+    try:
+        content = _scalars(record) | {"per_class_iou": _class_table(wandb, record)}
+        if folder is not None:
+            content["samples"] = wandb.Image(str(folder / "preview.png"))
+        _log_once(run, content)
+        if folder is not None:
+            run.log_artifact(_artifact(wandb, record, folder))
+    finally:
+        run.finish()
+
+
+def _log_once(run: Any, content: dict[str, Any]) -> None:
+    """As the first and only step; a run that has it already takes new values in its summary, not as a second step."""
+    if run.starting_step == 0:
+        run.log(content, step=0)
+    else:
+        run.summary.update(content)
+
+
+def set_folder(record: Json, store: Store) -> Path | None:
+    """Where the record's distilled set lies in the store; None when it was made elsewhere or there is none."""
+    key = record["provenance"]["distilled"]
+    folder = store.path("distilled", key) if key else None
+    return folder if folder and (folder / "images").is_dir() else None
+
+
+def _artifact(wandb: Any, record: Json, folder: Path) -> Any:
+    """W&B makes no new version of one whose files it has."""
+    key = record["provenance"]["distilled"]
+    artifact = wandb.Artifact(f"distilled-{key[:16]}", type="distilled-set", metadata=_artifact_metadata(record))
+    for part in ("images", "annotations"):
+        artifact.add_dir(str(folder / part), name=part)
+    artifact.add_file(str(folder / "manifest.json"))
+    return artifact
+
+
+# --- all records of a folder -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Pushed:
+    """What became of a folder's records."""
+
+    records: int = 0
+    sets: int = 0
+    unknown: set[str] = field(default_factory=set)
+    """Datasets whose sets stayed here, since it is not known whether they may be passed on."""
+
+
+def push(out: Path, roots: dict[str, str], asked: str = "auto") -> Pushed:
+    """Rebuilds the W&B run of every scored record from the local files, as the run itself logged it.
+
+    ``roots`` says where datasets lie that are read from files: they know whether their images may be passed on.
+
+    Raises:
+        ConfigError: W&B is not set up.
+        StoreError: no records, or a broken one.
+        StageError: W&B failed; the local files stand, pushing again goes on.
+    """
+    mode = _mode(asked)
+    if mode is None:
+        raise ConfigError("W&B is not set up: set WANDB_API_KEY or WANDB_MODE, or give --wandb offline")
+    pushed, rights, store = Pushed(), _Rights(out, roots), Store(out)
+    for record in read_records(out):
+        if record["status"] == "ok":
+            folder = set_folder(record, store)
+            _push(record, out, mode, folder if folder and rights.given(record["spec"]["dataset"]) else None, pushed)
+    pushed.unknown = rights.unknown
+    return pushed
+
+
+def _push(record: Json, out: Path, mode: Any, folder: Path | None, pushed: Pushed) -> None:
+    try:
+        log_record(record, out, mode, folder)
+    except Exception as error:  # whatever W&B or the network raises
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise StageError(f"W&B failed after {pushed.records} records ({what}): push again") from error
+    pushed.records += 1
+    pushed.sets += folder is not None
+
+
+class _Rights:
+    """Whether the datasets of records let their images be passed on; each is opened once."""
+
+    def __init__(self, out: Path, roots: dict[str, str]) -> None:
+        self.out, self.roots = out, roots
+        self.unknown: set[str] = set()
+        self._known: dict[str, bool] = {}
+
+    def given(self, described: Json) -> bool:
+        key = digest(described)
+        if key not in self._known:
+            self._known[key] = self._ask(described)
+        return self._known[key]
+
+    def _ask(self, described: Json) -> bool:
+        """A dataset that cannot be opened, or whose files are others than the record's, gives none: a name proves
+        nothing."""
+        name, options = described["name"], dict(described["options"])
+        held_out = options.pop("holdout", None)
+        holdouts = {name: held_out} if held_out else {}
         try:
-            run.log(_scalars(record))
-            run.log({"per_class_iou": _class_table(wandb, record)})
-            self._log_set(wandb, run, record, dataset)
-        finally:
-            run.finish()
+            dataset = Workspace(self.out, self.roots, {name: options}, holdouts).dataset(name)
+            if dataset.fingerprint == described["fingerprint"]:
+                return dataset.redistributable
+        except (ConfigError, DatasetError):
+            pass
+        self.unknown.add(name)
+        return False
 
-    def _log_set(self, wandb: Any, run: Any, record: Json, dataset: str) -> None:
-        """The distilled set as an artifact and its preview as an image, unless the dataset may not be passed on."""
-        key = record["provenance"]["distilled"]
-        if key is None or not self.workspace.dataset(dataset).redistributable:
-            return
-        folder = self.workspace.store.path("distilled", key)
-        if not (folder / "images").is_dir():
-            return
-        run.log({"samples": wandb.Image(str(folder / "preview.png"))})
-        artifact = wandb.Artifact(f"distilled-{key[:16]}", type="distilled-set", metadata=_artifact_metadata(record))
-        for part in ("images", "annotations"):
-            artifact.add_dir(str(folder / part), name=part)
-        artifact.add_file(str(folder / "manifest.json"))
-        run.log_artifact(artifact)
+
+# --- words -----------------------------------------------------------------------------------------------------------
 
 
 def _mode(asked: str) -> Any:

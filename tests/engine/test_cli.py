@@ -47,7 +47,13 @@ def raising(error: BaseException) -> Callable[..., Any]:
     return run
 
 
-@pytest.mark.parametrize("command", ["run", "distill", "evaluate", "leaderboard", "plugins", "train"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("run", "distill", "evaluate", "leaderboard", "plugins", "train"),
+        *("datasets", "store", "status", "explain", "wandb"),
+    ],
+)
 def test_every_command_has_help(said: Callable[..., Said], command: str) -> None:
     code, out, err = said(command, "--help")
     assert (code, err) == (0, "")

@@ -106,7 +106,7 @@ def test_running_again_does_nothing_and_prints_the_same(finished: Path) -> None:
 
 def test_dry_run_reports_what_is_reused(finished: Path) -> None:
     plan = d3s2bench("run", *where(finished), *TINY_RUN, "--dry-run", "--seeds", "2").stdout
-    rows = {line.split()[0]: [int(n) for n in line.split()[1:]] for line in plan.splitlines()[1:]}
+    rows = {line.split()[0]: [int(n) for n in line.split()[1:]] for line in plan.split("\n\n")[0].splitlines()[1:]}
     assert rows["selection"] == [3, 2, 1]  # balanced is deterministic: one for both repetitions
     assert rows["distilled"] == [5, 3, 2]  # balanced+real once; guided and random+real per repetition
 

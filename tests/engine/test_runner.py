@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from engine_fakes import fake_config, planner_of
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from d3s2bench import StageError
+from d3s2bench.locks import live_runs
 from d3s2bench.plan import Node, Plan
 from d3s2bench.records import read_record, record_file
 from d3s2bench.runner import Outcome, Workers, execute
@@ -138,3 +144,68 @@ def test_an_unexpected_error_stops_the_run_and_the_workers(executed: Any, monkey
     monkeypatch.setattr(Pool, "run", lambda *_: (_ for _ in ()).throw(ZeroDivisionError("bug")))
     with pytest.raises(ZeroDivisionError):
         executed({"a": [], "b": ["a"]}, set())
+
+
+# --- many nodes ------------------------------------------------------------------------------------------------------
+
+
+def large_matrix(cells: int) -> dict[str, list[str]]:
+    """An index, selections of ten cells each, and a record that needs both."""
+    graph: dict[str, list[str]] = {"index": []}
+    for i in range(cells):
+        graph.setdefault(f"s{i // 10}", ["index"])
+        graph[f"r{i}"] = ["index", f"s{i // 10}"]
+    return graph
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_ten_thousand_nodes_are_no_work_for_the_runner(executed: Any, count: int) -> None:
+    seconds = []
+    while not seconds or (min(seconds) > 2 and len(seconds) < 3):  # the machine may be busy with others
+        start = time.process_time()
+        pool, failed, skipped = executed(large_matrix(9000), set(), count)
+        seconds.append(time.process_time() - start)
+        assert len(pool.order) == len(set(pool.order)) == 1 + 900 + 9000
+        assert failed == skipped == {}
+    assert min(seconds) < 2
+
+
+def test_nodes_start_in_the_plans_order(executed: Any) -> None:
+    graph = {"a": [], "late": ["a"], "b": [], "c": ["b"], "d": [], "e": ["late", "a", "late"]}
+    pool, _, _ = executed(graph, set(), 1)
+    assert pool.order == list(graph)
+
+
+def test_the_reason_of_a_node_after_two_failures_is_that_of_the_first(executed: Any) -> None:
+    graph = {"a": [], "b": [], "c": ["b"], "d": ["a"], "both": ["d", "c"], "other": []}
+    pool, failed, skipped = executed(graph, {"a", "b"}, 1)
+    assert pool.order == ["a", "b", "other"]
+    assert set(failed) == {"a", "b"}
+    assert list(skipped.items()) == [(name, "index masks: broken") for name in ("d", "both", "c")]
+
+
+@given(
+    needs=st.lists(st.sets(st.integers(0, 11)), min_size=1, max_size=12),
+    fails=st.sets(st.integers(0, 11)),
+    count=st.integers(1, 3),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_graph_runs_what_it_can(executed: Any, needs: list[set[int]], fails: set[int], count: int) -> None:
+    graph = {str(i): [str(j) for j in sorted(found) if j < i] for i, found in enumerate(needs)}
+    lost: set[str] = set()
+    for name, before in graph.items():  # in order: what it needs is decided
+        if lost.intersection(before) or int(name) in fails:
+            lost.add(name)
+    pool, failed, skipped = executed(graph, {str(i) for i in fails}, count)
+    started = {name for name, before in graph.items() if not lost.intersection(before)}
+    assert sorted(pool.order) == sorted(started)
+    assert set(failed) == started & lost
+    assert set(skipped) == graph.keys() - started
+
+
+def test_a_run_says_that_it_lives(executed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr(Pool, "run", lambda pool, *_: seen.append(live_runs(pool.workspace.store)))
+    executed({"a": []}, set())
+    assert seen == [[f"{socket.gethostname()}-{os.getpid()}"]]
+    assert live_runs(Workspace(tmp_path).store) == []

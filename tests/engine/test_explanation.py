@@ -1,0 +1,176 @@
+"""Explaining a record: everything behind it is named, its score recomputed, its command repeated."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+from engine_fakes import provenance, spec
+from small_run import by_stage, record_of, small_run
+from typer.testing import CliRunner
+
+from d3s2bench import StageError, StoreError, cli_store
+from d3s2bench.explanation import explain, find_record
+from d3s2bench.files import folder_sha256, load_npz, save_npz, write_json
+from d3s2bench.records import new_record, write_record
+from d3s2bench.rerun import Rerun, command_again, rerun, same_cell
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def file(monkeypatch: pytest.MonkeyPatch, tiny: Path, out: Path) -> Path:
+    """The record of a cell whose set was made with a teacher."""
+    return record_of(small_run(monkeypatch, tiny, out, synth="taught"), out)[0]
+
+
+def said(*arguments: object) -> tuple[int, str]:
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(cli_store.explain)
+    result = CliRunner().invoke(app, [str(word) for word in arguments], catch_exceptions=False)
+    return result.exit_code, result.output
+
+
+def test_every_artefact_is_named_with_its_place(file: Path, out: Path) -> None:
+    found, stages = explain(file), by_stage(out)
+    assert [part.role for part in found.parts] == ["index", "teacher", "selection", "distilled"]
+    for part in found.parts:
+        (artefact,) = stages[part.role]
+        assert (part.key, part.folder) == (artefact.key, artefact.folder.resolve())
+        assert part.seconds == artefact.info["seconds"]
+    assert found.follows
+    assert found.recomputed == found.record["metrics"]["miou"]
+
+
+def test_the_command_prints_all_of_it(file: Path, out: Path) -> None:
+    code, text = said(out / file.stem[:6])
+    record = json.loads(file.read_text())
+    assert code == 0
+    for words in (
+        f"{record['id']} ok",
+        "first + taught, rate 0.2 of tiny, majority flat, 5 iterations, #0",
+        f"mIoU {record['metrics']['miou']:.4f} on test; it follows from its counts",
+        f"synthesise {record['provenance']['seeds']['synthesise']}",
+        record["provenance"]["command"],
+        f"torch {record['versions']['torch']}",
+        "majority flat trained on tiny/train, 9 iterations",
+        *(str(artefact.folder.resolve()) for found in by_stage(out).values() for artefact in found),
+    ):
+        assert words in text
+
+
+def test_a_model_from_elsewhere_is_named_by_its_hash(file: Path, out: Path, tmp_path: Path) -> None:
+    (teacher,) = by_stage(out)["teacher"]
+    sha256 = folder_sha256(teacher.folder)
+    teacher.folder.rename(tmp_path / "elsewhere")
+    (part,) = [part for part in explain(file).parts if part.role == "teacher"]
+    assert (part.key, part.folder) == (sha256, None)
+    assert part.what == "given or shipped with the dataset, trained on tiny/train"
+
+
+def test_a_score_that_its_counts_do_not_give_is_told(file: Path) -> None:
+    record = json.loads(file.read_text())
+    record["metrics"]["miou"] /= 2
+    write_json(file, record)
+    assert not explain(file).follows
+    code, text = said(file)
+    assert code == 1
+    assert "do not use it" in text
+
+
+def test_counts_that_are_not_the_records_are_refused(file: Path) -> None:
+    arrays = load_npz(file.with_suffix(".npz"))
+    save_npz(file.with_suffix(".npz"), total=arrays["total"] + 1, per_image=arrays["per_image"])
+    with pytest.raises(StoreError, match="not what its record was scored from"):
+        explain(file)
+
+
+def test_versions_that_have_changed_since_are_marked(file: Path) -> None:
+    record = json.loads(file.read_text())
+    here = record["versions"]["numpy"]
+    write_json(file, record | {"versions": record["versions"] | {"numpy": "1.0"}})
+    assert f"numpy 1.0 (here {here})" in said(file)[1]
+
+
+def test_a_record_without_a_number_says_why(out: Path) -> None:
+    failed = new_record("cd" * 32, spec(), None, provenance()) | {"status": "failed", "reason": "out of memory"}
+    (out / "records").mkdir(parents=True)
+    code, text = said(write_record(out, failed))
+    assert code == 0
+    assert "failed: out of memory" in text
+
+
+def test_a_record_is_found_by_the_first_digits_of_its_id(out: Path) -> None:
+    (out / "records").mkdir(parents=True)
+    for name in ("12aa", "12bb"):
+        (out / "records" / f"{name}.json").touch()
+    assert find_record(str(out / "12a")) == find_record(str(out / "records" / "12aa")) == out / "records" / "12aa.json"
+    with pytest.raises(StoreError, match=r"2 records in .* begin with 12: give more digits"):
+        find_record(str(out / "12"))
+    with pytest.raises(StoreError, match=r"there is no record 3 in .*: give its JSON file or DIR/ID"):
+        find_record(str(out / "3"))
+
+
+# --- again -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_rerun_repeats_the_number(monkeypatch: pytest.MonkeyPatch, tiny: Path, out: Path) -> None:
+    """Through the real command line, in a process of its own."""
+    record = record_of(small_run(monkeypatch, tiny, out, synth="noisy"), out)[1]
+    made = rerun(record, ["--data-root", f"tiny={tiny}"])
+    assert made.before == record["metrics"]["miou"] == made.again
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_rerun_that_fails_says_which_command(monkeypatch: pytest.MonkeyPatch, tiny: Path, out: Path) -> None:
+    record = record_of(small_run(monkeypatch, tiny, out), out)[1]
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1))
+    with pytest.raises(StageError, match=r"'d3s2bench run --dataset tiny .* --out .*' failed: see above"):
+        rerun(record)
+
+
+def test_a_rerun_trains_its_models_and_leaves_controls_out(file: Path, tmp_path: Path) -> None:
+    record = json.loads(file.read_text())
+    words = command_again(record, tmp_path)
+    assert words[:3] == ["run", "--dataset", "tiny"]
+    assert words[-8:-6] == ["--out", str(tmp_path)]
+    assert words[-6:] == [*("--set", "train_missing=true", "--set", "wandb=disabled"), *("--set", "controls=none")]
+    record["spec"]["selector"]["name"] = "full"  # is a control itself
+    assert "controls=none" not in command_again(record, tmp_path)
+
+
+def test_the_same_cell_is_found_whatever_the_version_of_the_code(file: Path) -> None:
+    record = json.loads(file.read_text())
+    newer, other = json.loads(file.read_text()), json.loads(file.read_text())
+    newer["id"], newer["spec"]["synth"]["version"] = "0000", "2.0"
+    other["spec"]["seed"] = 1
+    assert same_cell(record, [other, newer]) is newer
+    assert same_cell(record, [newer, record]) is record
+    with pytest.raises(StoreError, match="gave no record of its cell"):
+        same_cell(record, [other])
+
+
+def test_a_record_without_a_command_cannot_be_repeated(file: Path) -> None:
+    record = json.loads(file.read_text())
+    record["provenance"]["command"] = None
+    with pytest.raises(StoreError, match="there is nothing to repeat"):
+        rerun(record)
+
+
+@pytest.mark.parametrize(("again", "options", "code"), [(20.0, (), 0), (20.3, (), 1), (20.3, ("--within", "0.5"), 0)])
+def test_a_rerun_that_differs_is_an_exit_code(
+    file: Path, monkeypatch: pytest.MonkeyPatch, again: float, options: tuple[str, ...], code: int
+) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr("d3s2bench.rerun.rerun", lambda record, more: asked.append(more) or Rerun(20.0, again))
+    found, text = said(file, "--rerun", "--data-root", "tiny=somewhere", *options)
+    assert found == code
+    assert asked == [["--data-root", "tiny=somewhere"]]
+    assert f"mIoU {again:.4f}, {again - 20:+.4f} points" in text
