@@ -128,7 +128,7 @@ def test_tests_say_what_is_behind_the_stars() -> None:
 def test_counts_beside_the_records_give_intervals() -> None:
     text = Latex(tests=True, resamples=50, folder=STUDY).render(read_records(STUDY))
     intervals = [re.sub(r"\$", "", row[7]) for row in lines(text, "scenes")]
-    assert len(intervals) == 6 and all(re.fullmatch(r"[+-]\d+\.\d\d to [+-]\d+\.\d\d", text) for text in intervals)
+    assert len(intervals) == 12 and all(re.fullmatch(r"[+-]\d+\.\d\d to [+-]\d+\.\d\d", text) for text in intervals)
 
 
 def test_caption_and_label() -> None:
