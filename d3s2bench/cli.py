@@ -318,8 +318,10 @@ def _outlook(plan: Plan, store: Store) -> str:
     from d3s2bench.estimate import estimate
 
     left = estimate(plan, store)
+    nodes, unknown = sum(e.nodes for e in left), sum(e.unknown for e in left)
+    if nodes and nodes == unknown:
+        return "time and disk: no stage like these was measured in this store yet"
     minutes, size = sum(e.seconds for e in left) / 60, sum(e.bytes for e in left) / 1e6
-    unknown = sum(e.unknown for e in left)
     told = f"about {minutes:.1f} minutes of one worker, {size:.1f} MB"
     return told + (f", and {unknown} stages of which none alike was measured here" if unknown else "")
 

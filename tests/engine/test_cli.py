@@ -214,7 +214,7 @@ def test_dry_run_counts_nodes_and_runs_none(
     code, out, err = said("run", *fake_arguments(tiny, tmp_path), "--seeds", "2", "--dry-run")
     assert (code, err) == (0, "")
     table, outlook = out.split("\n\n")
-    assert outlook == "about 0.0 minutes of one worker, 0.0 MB, and 18 stages of which none alike was measured here\n"
+    assert outlook == "time and disk: no stage like these was measured in this store yet\n"
     assert [line.split() for line in table.splitlines()] == [
         ["stage", "nodes", "reused", "to", "run"],
         ["index", "1", "0", "1"],
