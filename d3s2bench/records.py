@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -39,7 +40,13 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
-    return found
+    return found | {"cpu": _instructions()}
+
+
+def _instructions() -> str:
+    """The machine and the instructions torch computes with: other ones give slightly other numbers."""
+    torch = sys.modules.get("torch")
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability() if torch else ''}".strip()
 
 
 def now() -> str:
