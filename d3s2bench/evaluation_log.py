@@ -16,14 +16,14 @@ from d3s2bench.values import Json
 LOG = "evaluations.jsonl"
 
 
-def log_evaluation(out: Path, key: str, spec: Json) -> dict[str, int]:
+def log_evaluation(out: Path, record: str, spec: Json) -> dict[str, int]:
     """Adds a line to ``<out>/evaluations.jsonl``; returns how many different records the split has given in this
     store up to now (``number``), and of how many different ``configurations`` (repetitions apart).
 
     A record that is scored again, after a kill or when it was deleted, counts once: its number is the same.
     """
     line = {
-        "record": key[:16],
+        "record": record,
         "dataset": spec["dataset"]["name"],
         "fingerprint": spec["dataset"]["fingerprint"],
         "split": spec["dataset"]["split"],

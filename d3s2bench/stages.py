@@ -23,7 +23,7 @@ from d3s2bench.nearest import nearest_train_images
 from d3s2bench.plan import Node
 from d3s2bench.preview import write_preview
 from d3s2bench.quality import measure
-from d3s2bench.records import new_record, now, read_record, record_file, versions, write_counts, write_record
+from d3s2bench.records import new_record, now, read_record, record_file, record_id, versions, write_counts, write_record
 from d3s2bench.resources import peak_memory, reset_peak_memory
 from d3s2bench.seeds import derive_seed
 from d3s2bench.store import scratch
@@ -198,9 +198,9 @@ def _distil(job: Job, work: Path) -> Json:
     )
     pairs = DistilledSet.open(work, len(job.dataset.classes))
     if synthesizer.generative:
-        _add_nearest(rows, pairs, job.dataset)
+        _add_nearest(rows, pairs, job.dataset.split("train"))
     about = _about_set(job, chosen, pairs, seed)
-    about["nearest_train"] = _nearest_summary(rows)
+    about["nearest_train"] = _summary_of_nearest(rows) if synthesizer.generative else None
     write_json(work / MANIFEST, manifest(rows, about))
     teacher = context.teacher if context.load_teacher else None
     write_preview(work / "preview.png", pairs, [row["sources"][0] for row in rows], job.dataset, teacher)
@@ -208,16 +208,23 @@ def _distil(job: Job, work: Path) -> Json:
     return about | {"select_seconds": chosen["seconds"]}
 
 
-def _add_nearest(rows: list[dict[str, Any]], pairs: DistilledSet, dataset: Dataset) -> None:
+def _add_nearest(rows: list[dict[str, Any]], pairs: DistilledSet, train: Split) -> None:
     images = [pairs.image(i) for i in range(len(pairs))]
-    for row, nearest in zip(rows, nearest_train_images(images, dataset.split("train")), strict=True):
+    for row, nearest in zip(rows, nearest_train_images(images, train), strict=True):
         row["nearest_train"] = nearest
 
 
-def _nearest_summary(rows: list[dict[str, Any]]) -> dict[str, float] | None:
-    """How near the made images come to the train images at all; None where none was made."""
-    distances = [row["nearest_train"]["rmse"] for row in rows if "nearest_train" in row]
-    return {"rmse_min": min(distances), "rmse_mean": float(np.mean(distances))} if distances else None
+def _nearest_of(pairs: DistilledSet, train: Split) -> dict[str, float]:
+    """Measured for a set whose manifest does not say it: photographs are at 0, tiles of them are not."""
+    rows: list[dict[str, Any]] = [{} for _ in range(len(pairs))]
+    _add_nearest(rows, pairs, train)
+    return _summary_of_nearest(rows)
+
+
+def _summary_of_nearest(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """How near the images come to the train images at all."""
+    distances = [row["nearest_train"]["rmse"] for row in rows]
+    return {"rmse_min": min(distances), "rmse_mean": float(np.mean(distances))}
 
 
 def _about_set(job: Job, chosen: Json, pairs: DistilledSet, seed: int | None) -> dict[str, Any]:
@@ -249,7 +256,7 @@ def _quality(job: Job, work: Path) -> Json:
     sources = [sample["sources"][0] for sample in about["samples"]]
     pairs, train = DistilledSet.open(folder, classes), job.dataset.split("train")
     measured = measure(pairs, train, sources, job.load_model("judge"), classes, job.workspace.device, job.progress)
-    nearest = about["nearest_train"] or {"rmse_min": 0.0, "rmse_mean": 0.0}  # the photographs themselves
+    nearest = about["nearest_train"] or _nearest_of(pairs, train)
     found = {**measured, "nearest_rmse_min": nearest["rmse_min"], "nearest_rmse_mean": nearest["rmse_mean"]}
     write_json(work / "quality.json", {"judge": _model_provenance(job.node.run, "judge"), **found})
     return found
@@ -259,17 +266,17 @@ def _quality(job: Job, work: Path) -> Json:
 
 
 def _record(job: Job) -> None:
-    """Scores the cell unless it has a number already, and adds what is known of its set's quality."""
+    """Scores the cell unless it has a number already; then adds what is known of its set's quality."""
     file = record_file(job.workspace.out, job.node.key)
     old = read_record(file) if file.exists() else None
     record = old if old and old["status"] == "ok" else _score(job)
     if asked := job.node.run["quality"]:
         record["quality"] = {"key": asked["key"], **read_json(Path(asked["folder"]) / "quality.json")}
-    write_record(job.workspace.out, record)
+        write_record(job.workspace.out, record)
 
 
 def _score(job: Job) -> dict[str, Any]:
-    """The record of a cell, its counts written, itself not yet."""
+    """Trains, scores and writes the record of a cell; the checkpoints go when it is on disk."""
     run, spec, out = job.node.run, job.node.run["spec"], job.workspace.out
     dataset = job.workspace.dataset(run["dataset"])
     evaluator = job.component("evaluator", spec["evaluator"])
@@ -279,7 +286,7 @@ def _score(job: Job) -> dict[str, Any]:
     pairs, set_info = _pairs(run, dataset)
     train_seconds, model = _clocked(lambda: evaluator.train(pairs, spec["arch"], spec["protocol"], context))
     scored = dataset.split(spec["dataset"]["split"])
-    evaluations = log_evaluation(out, job.node.key, spec)
+    evaluations = log_evaluation(out, record_id(job.node.key), spec)
     test_seconds, counts = _clocked(lambda: evaluator.evaluate(model, scored, spec["protocol"], context))
     provenance = _provenance(run, set_info, context.seed) | {"evaluations": evaluations}
     record = new_record(job.node.key, spec, run["preset"], provenance)
@@ -293,6 +300,7 @@ def _score(job: Job) -> dict[str, Any]:
     }
     share = load_mask_index(Path(run["index"])).class_share
     write_counts(out, record, counts, share)
+    write_record(out, record)
     shutil.rmtree(work, ignore_errors=True)
     return record
 
