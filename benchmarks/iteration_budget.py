@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from d3s2bench import Budget, Context, Image, Mask, Split, derive_seed, scores
+from d3s2bench import Budget, Context, Split, derive_seed, scores
+from d3s2bench.datasets.held_out import Part
 from d3s2bench.datasets.scenes import SIZE, Scenes
 from d3s2bench_evaluators.torch_evaluator import Torch
 
@@ -38,26 +39,6 @@ class Point:
     iterations: int
     miou: float
     seconds: float
-
-
-@dataclass(frozen=True)
-class Subset:
-    """Some pairs of a split."""
-
-    split: Split
-    items: Sequence[int]
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def image(self, i: int) -> Image:
-        return self.split.image(int(self.items[i]))
-
-    def mask(self, i: int) -> Mask:
-        return self.split.mask(int(self.items[i]))
-
-    def item_name(self, i: int) -> str:
-        return self.split.item_name(int(self.items[i]))
 
 
 def measure(dataset: Scenes, arch: str, data: str, seed: int, iterations: int) -> Point:
@@ -79,7 +60,7 @@ def pairs(dataset: Scenes, data: str, seed: int) -> Split:
         return train
     budget = Budget.from_rate(RATE, len(train))
     draws = np.random.default_rng(derive_seed("select", seed))
-    return Subset(train, draws.choice(len(train), budget.images, replace=False).tolist())
+    return Part(train, tuple(draws.choice(len(train), budget.images, replace=False).tolist()))
 
 
 def plan(options: argparse.Namespace) -> Iterator[tuple[str, str, int, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from d3s2bench.errors import StageError, StoreError
 from d3s2bench.files import digest, file_sha256, read_json
 from d3s2bench.plan import Node, Plan
 from d3s2bench.planner import Planner
-from d3s2bench.plugins import configure, registry
+from d3s2bench.plugins import registry
 from d3s2bench.records import import_reference, read_record, read_records, record_file
 from d3s2bench.runner import Outcome, execute
 from d3s2bench.wandb_log import WandbLog
@@ -89,10 +88,8 @@ def train(kind: str, config: RunConfig | None = None, save: Path | None = None, 
 
 def leaderboard(folder: Path, format: str = "markdown", **options: Any) -> str:
     """All records of a run folder as a table in one of the registered formats, with that format's options."""
-    renderer = registry().load("renderer", format)
-    fields = {field.name for field in dataclasses.fields(renderer)} if dataclasses.is_dataclass(renderer) else set()
-    given = {"folder": folder} if "folder" in fields else {}  # for one that reads the counts, too
-    table: str = configure(renderer, f"renderer '{format}'", options, **given).render(read_records(folder))
+    renderer = registry().create("renderer", format, options, {"folder": folder})  # for one that reads the counts, too
+    table: str = renderer.render(read_records(folder))
     return table
 
 

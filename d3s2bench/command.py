@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from d3s2bench.config import RunConfig
+from d3s2bench.config import RunConfig, given_for
 from d3s2bench.plan import Cell
 
 SETTINGS = ("size", "threads", "device", "eval_split", "teacher", "generator", "teacher_arch", "generator_family")
@@ -25,7 +25,7 @@ def command_of(cell: Cell, config: RunConfig, folder: str | None = None) -> str:
         selector, synth = ("random", "real") if cell.full else (cell.selector, cell.synth)
         words += ["--selector", selector, "--synth", synth, "--rate", str(cell.rate)]
     words += ["--budgets", f"{cell.budget:g}"] if cell.budget != 1 else []
-    words += ["--holdout", f"{cell.dataset}={held}"] if (held := config.held_out(cell.dataset)) else []
+    words += ["--holdout", f"{cell.dataset}={held}"] if (held := given_for(cell.dataset, config.holdout)) else []
     words += ["--preset", config.preset] if config.preset else []
     for key, value in _settings(config, cell).items():
         words += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]

@@ -62,9 +62,10 @@ class RunConfig:
     protocol: dict[str, Any] = field(default_factory=dict)
     """Overrides of the evaluator's training protocol."""
 
-    def held_out(self, dataset: str) -> str | None:
-        """The pattern of the train images that are kept out for development."""
-        return self.holdout.get(dataset, self.holdout.get(""))
+
+def given_for(dataset: str, named: Mapping[str, str]) -> str | None:
+    """What ``named`` holds for a dataset: under its name, else under '' for all."""
+    return named.get(dataset, named.get(""))
 
 
 def make_config(

@@ -98,9 +98,17 @@ class Registry:
             raise PluginError(f"{kind} '{name}' of {entry.package} does not import: {what}") from error
         return loaded
 
-    def create(self, kind: str, name: str, options: Json | None = None) -> Any:
-        """An instance with the given options; the others keep their defaults."""
-        return configure(self.load(kind, name), f"{kind} '{name}'", options or {})
+    def create(self, kind: str, name: str, options: Json | None = None, offered: Json | None = None) -> Any:
+        """An instance with the given options; the others keep their defaults. Of what the engine has ``offered`` it
+        gets what it has fields for."""
+        cls = self.load(kind, name)
+        given = {field: value for field, value in (offered or {}).items() if field in field_names(cls)}
+        return configure(cls, f"{kind} '{name}'", options or {}, **given)
+
+
+def field_names(cls: type[Any]) -> set[str]:
+    """The fields of a component; none for a class that is no dataclass."""
+    return {field.name for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
 
 
 def configure(cls: type[Any], label: str, options: Json, **given: Any) -> Any:
@@ -112,7 +120,7 @@ def configure(cls: type[Any], label: str, options: Json, **given: Any) -> Any:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    known = {f.name for f in dataclasses.fields(cls)} - given.keys() if dataclasses.is_dataclass(cls) else set()
+    known = field_names(cls) - given.keys()
     for name in options:
         if name not in known:
             raise unknown_name(f"option of {label}", name, known)

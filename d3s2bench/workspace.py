@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from d3s2bench.config import RunConfig
+from d3s2bench.config import RunConfig, given_for
 from d3s2bench.datasets.held_out import HeldOut
 from d3s2bench.errors import ConfigError, unknown_name
 from d3s2bench.interfaces import Dataset
-from d3s2bench.plugins import Registry, configure, registry
+from d3s2bench.plugins import Registry, field_names, registry
 from d3s2bench.store import Store
 from d3s2bench.values import Json
 
@@ -73,14 +72,14 @@ class Workspace:
 
     def holdout(self, name: str) -> str | None:
         """The pattern of the images that are kept out of a dataset's train split."""
-        return self.holdouts.get(name, self.holdouts.get(""))
+        return given_for(name, self.holdouts)
 
     def _opened(self, name: str) -> Dataset:
         """A folder of our own layout, one with a ``classes.json``, is read as such, whatever it is called."""
         registered = name in self.registry.names("dataset")
         if name in self.roots and (not registered or (Path(self.roots[name]) / "classes.json").is_file()):
             return self._build(FOLDER, {"root": Path(self.roots[name]), "name": name})
-        root = self.roots.get(name, self.roots.get(""))
+        root = given_for(name, self.roots)
         if name == FOLDER and root is None:
             raise ConfigError("dataset 'folder' needs its place: give --data-root DIR")
         if not registered:
@@ -88,14 +87,11 @@ class Workspace:
         return self._build(name, {"root": Path(root)} if root else {})
 
     def _build(self, component: str, places: dict[str, Any]) -> Dataset:
-        cls = self.registry.load("dataset", component)
-        places["cache"] = self.out / "cache"
-        known = {f.name for f in dataclasses.fields(cls)}
+        known = field_names(self.registry.load("dataset", component))
         if "root" in known and "root" not in places:
             raise ConfigError(f"dataset '{component}' reads files: give --data-root {component}=DIR")
         if "root" in places and "root" not in known:
             raise ConfigError(f"dataset '{component}' reads no files: give {places['root']} another name")
         options = self.dataset_options.get(component, {})
-        given = {k: v for k, v in places.items() if k in known}
-        built: Dataset = configure(cls, f"dataset '{component}'", options, **given)
+        built: Dataset = self.registry.create("dataset", component, options, places | {"cache": self.out / "cache"})
         return built
