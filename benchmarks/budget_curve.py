@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from d3s2bench.records import read_records
+from d3s2bench.results.records import read_records
 
 Curve = dict[int, list[float]]
 

@@ -35,7 +35,7 @@ from PIL import Image
 from d3s2bench import Budget, Context, Mask, MaskIndex
 from d3s2bench.datasets.scenes import Scenes
 from d3s2bench.files import read_mask
-from d3s2bench.mask_index import build_mask_index
+from d3s2bench.sets.mask_index import build_mask_index
 from d3s2bench_selectors.balanced import Balanced
 from d3s2bench_selectors.k_center import k_center
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from d3s2bench.api import distill, evaluate, leaderboard, run
     from d3s2bench.checkpoint import train_steps
     from d3s2bench.component import Component
-    from d3s2bench.distilled import DistilledSet
     from d3s2bench.errors import (
         BudgetError,
         ConfigError,
@@ -29,13 +28,14 @@ if TYPE_CHECKING:
     from d3s2bench.interfaces import Context, Dataset, Generator, Split, Tap, Teacher
     from d3s2bench.metrics import scores
     from d3s2bench.seeds import derive_seed
+    from d3s2bench.sets.distilled import DistilledSet
     from d3s2bench.values import IGNORE, Budget, Counts, Image, Json, Mask, MaskIndex, Sample, Selection
 
 _HOMES = {
     "api": ("distill", "evaluate", "leaderboard", "run"),
     "checkpoint": ("train_steps",),
     "component": ("Component",),
-    "distilled": ("DistilledSet",),
+    "sets.distilled": ("DistilledSet",),
     "errors": (
         "BudgetError",
         "ConfigError",

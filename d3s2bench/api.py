@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from d3s2bench.config import RunConfig, make_config
-from d3s2bench.configured import unversioned
-from d3s2bench.distilled import MANIFEST, DistilledSet
 from d3s2bench.errors import StageError, StoreError
+from d3s2bench.execution.runner import Outcome, execute
 from d3s2bench.files import digest, file_sha256, read_json
-from d3s2bench.plan import Node, Plan
-from d3s2bench.planner import Planner
+from d3s2bench.planning.configured import unversioned
+from d3s2bench.planning.plan import Node, Plan
+from d3s2bench.planning.planner import Planner
 from d3s2bench.plugins import registry
-from d3s2bench.records import import_reference, read_record, read_records, record_file
-from d3s2bench.runner import Outcome, execute
+from d3s2bench.results.records import import_reference, read_record, read_records, record_file
+from d3s2bench.sets.distilled import MANIFEST, DistilledSet
 from d3s2bench.wandb_log import WandbLog
 from d3s2bench.workspace import Workspace
 

@@ -11,8 +11,8 @@ from typing import Any
 from d3s2bench.config import RunConfig
 from d3s2bench.errors import ConfigError, DatasetError, StageError
 from d3s2bench.files import digest
-from d3s2bench.records import read_records
-from d3s2bench.store import Store
+from d3s2bench.results.records import read_records
+from d3s2bench.storage.store import Store
 from d3s2bench.values import Json
 from d3s2bench.workspace import Workspace
 

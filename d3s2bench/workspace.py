@@ -12,7 +12,7 @@ from d3s2bench.datasets.held_out import HeldOut
 from d3s2bench.errors import ConfigError, unknown_name
 from d3s2bench.interfaces import Dataset
 from d3s2bench.plugins import Registry, field_names, registry
-from d3s2bench.store import Store
+from d3s2bench.storage.store import Store
 from d3s2bench.values import Json
 
 FOLDER = "folder"

@@ -16,7 +16,7 @@ import pytest
 
 from d3s2bench import Budget, Component, Context, Counts, Json, MaskIndex, Sample, Selection, Split, hookimpl
 from d3s2bench.config import RunConfig, make_config
-from d3s2bench.planner import Planner
+from d3s2bench.planning.planner import Planner
 from d3s2bench.plugins import Registered, Registry
 from d3s2bench.workspace import Workspace
 

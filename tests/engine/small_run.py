@@ -9,11 +9,11 @@ import engine_fakes
 import pytest
 from engine_fakes import fake_config, planner_of, use_fakes
 
-from d3s2bench.plan import Plan
-from d3s2bench.records import read_record, record_file
-from d3s2bench.stages import run_stage
-from d3s2bench.store import Store
-from d3s2bench.store_inventory import Artefact, artefacts
+from d3s2bench.execution.stages import run_stage
+from d3s2bench.planning.plan import Plan
+from d3s2bench.results.records import read_record, record_file
+from d3s2bench.storage.store import Store
+from d3s2bench.upkeep.inventory import Artefact, artefacts
 
 
 def small_run(monkeypatch: pytest.MonkeyPatch, tiny: Path, out: Path, **given: Any) -> Plan:

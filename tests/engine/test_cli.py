@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from engine_fakes import use_fakes
+from typer.testing import CliRunner
 
-from d3s2bench import ConfigError, DatasetError, api, cli
-from d3s2bench.cli import _roots
+from d3s2bench import ConfigError, DatasetError, api
+from d3s2bench.cli import app as cli
+from d3s2bench.cli.options import _roots
 from d3s2bench.config import RunConfig
 
 Said = tuple[int, str, str]
@@ -60,8 +62,23 @@ def test_every_command_has_help(said: Callable[..., Said], command: str) -> None
     assert "Usage" in out
 
 
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_each_command_of_the_list_has_its_help(name: str) -> None:
+    done = CliRunner().invoke(cli.app, [name, "--help"])
+    assert done.exit_code == 0
+    assert done.output.startswith(f"Usage: root {name}")
+
+
+def test_an_unknown_command_is_told_with_the_one_that_was_meant() -> None:
+    done = CliRunner().invoke(cli.app, ["leaderbord"])
+    assert done.exit_code == 2
+    assert "Did you mean 'leaderboard'?" in done.output
+
+
 def test_help_is_quick_and_loads_nothing() -> None:
-    code = "import sys\nfrom d3s2bench.cli import main\ntry: main()\nexcept SystemExit: pass\nprint(len(sys.modules))"
+    code = (
+        "import sys\nfrom d3s2bench.cli.app import main\ntry: main()\nexcept SystemExit: pass\nprint(len(sys.modules))"
+    )
     out = subprocess.run([sys.executable, "-P", "-c", code, "--help"], capture_output=True, text=True).stdout
     assert "dataset distillation" in out
     for module in ("numpy", "omegaconf", "pluggy", "PIL"):
@@ -113,7 +130,7 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_real_error_in_a_real_process(tmp_path: Path) -> None:
-    command = [sys.executable, "-P", "-c", "from d3s2bench.cli import main; main()"]
+    command = [sys.executable, "-P", "-c", "from d3s2bench.cli.app import main; main()"]
     command += ["run", "--selector", "balancd", "--out", str(tmp_path)]
     plain = subprocess.run(command, capture_output=True, text=True)
     assert (plain.returncode, plain.stdout) == (1, "")

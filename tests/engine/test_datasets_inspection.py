@@ -16,10 +16,10 @@ from PIL import Image as Pillow
 from typer.testing import CliRunner
 
 from d3s2bench import D3S2Error
-from d3s2bench.cli_datasets import datasets_app
+from d3s2bench.cli.datasets import datasets_app
 from d3s2bench.datasets.camvid import CamVid
-from d3s2bench.inspection import describe, inspect_split, spaced
-from d3s2bench.inspection_picture import BARS, bar_length, draw_inspection
+from d3s2bench.sets.inspection import describe, inspect_split, spaced
+from d3s2bench.sets.inspection_picture import BARS, bar_length, draw_inspection
 
 
 def command(*arguments: str) -> str:
@@ -85,7 +85,7 @@ def test_the_list_says_where_and_how(tmp_path: Path) -> None:
 
 def test_the_list_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from d3s2bench.cli_datasets import datasets_app; datasets_app([], standalone_mode=False); "
+        "import sys; from d3s2bench.cli.datasets import datasets_app; datasets_app([], standalone_mode=False); "
         "print(sorted({'numpy', 'torch', 'PIL'} & set(sys.modules)))"
     )
     made = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)

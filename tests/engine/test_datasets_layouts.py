@@ -35,7 +35,7 @@ from d3s2bench.datasets.coco_stuff import CocoStuff10k, CocoStuff164k
 from d3s2bench.datasets.nyuv2 import NyuV2
 from d3s2bench.datasets.paired import PairedDataset
 from d3s2bench.datasets.voc2012 import Voc2012
-from d3s2bench.mask_index import build_mask_index
+from d3s2bench.sets.mask_index import build_mask_index
 from d3s2bench.workspace import Workspace
 
 Writer = Callable[[Path], None]

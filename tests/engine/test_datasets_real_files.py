@@ -13,7 +13,7 @@ from d3s2bench.datasets.ade20k import Ade20k
 from d3s2bench.datasets.class_table import class_table
 from d3s2bench.datasets.coco_stuff import RAW_164K, TRAIN_IDS_164K, CocoStuff164k
 from d3s2bench.datasets.voc2012 import Voc2012
-from d3s2bench.mask_index import build_mask_index
+from d3s2bench.sets.mask_index import build_mask_index
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 SAMPLES = DATA / "format_samples"

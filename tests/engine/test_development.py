@@ -6,8 +6,8 @@ from pathlib import Path
 
 from test_run import TINY_RUN, d3s2bench
 
-from d3s2bench.evaluation_log import read_evaluations
-from d3s2bench.records import read_records
+from d3s2bench.results.evaluation_log import read_evaluations
+from d3s2bench.results.records import read_records
 
 
 def test_a_development_run(tiny: Path, tmp_path: Path) -> None:

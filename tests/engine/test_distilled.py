@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from d3s2bench import DatasetError, DistilledSet, Sample, StageError
-from d3s2bench.distilled import JOURNAL, MANIFEST, manifest, write_samples
 from d3s2bench.files import file_sha256, write_json
 from d3s2bench.interfaces import no_progress
+from d3s2bench.sets.distilled import JOURNAL, MANIFEST, manifest, write_samples
 
 PALETTE = ((10, 20, 30), (40, 50, 60), (70, 80, 90))
 TOTAL = 5

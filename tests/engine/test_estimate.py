@@ -9,11 +9,11 @@ import pytest
 from engine_fakes import fake_config, planner_of, provenance, spec
 from small_run import small_run
 
-from d3s2bench.estimate import Estimate, estimate
 from d3s2bench.files import write_json
-from d3s2bench.plan import Node, Plan
-from d3s2bench.records import new_record
-from d3s2bench.store import Store
+from d3s2bench.planning.estimate import Estimate, estimate
+from d3s2bench.planning.plan import Node, Plan
+from d3s2bench.results.records import new_record
+from d3s2bench.storage.store import Store
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from engine_fakes import spec
 
-from d3s2bench.evaluation_log import LOG, log_evaluation, read_evaluations
+from d3s2bench.results.evaluation_log import LOG, log_evaluation, read_evaluations
 
 
 @pytest.fixture

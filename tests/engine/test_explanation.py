@@ -12,11 +12,12 @@ from engine_fakes import provenance, spec
 from small_run import by_stage, record_of, small_run
 from typer.testing import CliRunner
 
-from d3s2bench import StageError, StoreError, cli_store
-from d3s2bench.explanation import explain, find_record
+from d3s2bench import StageError, StoreError
+from d3s2bench.cli.explain import explain as explain_command
 from d3s2bench.files import folder_sha256, load_npz, save_npz, write_json
-from d3s2bench.records import new_record, write_record
-from d3s2bench.rerun import Rerun, command_again, rerun, same_cell
+from d3s2bench.results.records import new_record, write_record
+from d3s2bench.upkeep.explanation import explain, find_record
+from d3s2bench.upkeep.rerun import Rerun, command_again, rerun, same_cell
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def file(monkeypatch: pytest.MonkeyPatch, tiny: Path, out: Path) -> Path:
 
 def said(*arguments: object) -> tuple[int, str]:
     app = typer.Typer(pretty_exceptions_enable=False)
-    app.command()(cli_store.explain)
+    app.command()(explain_command)
     result = CliRunner().invoke(app, [str(word) for word in arguments], catch_exceptions=False)
     return result.exit_code, result.output
 
@@ -169,7 +170,7 @@ def test_a_rerun_that_differs_is_an_exit_code(
     file: Path, monkeypatch: pytest.MonkeyPatch, again: float, options: tuple[str, ...], code: int
 ) -> None:
     asked: list[list[str]] = []
-    monkeypatch.setattr("d3s2bench.rerun.rerun", lambda record, more: asked.append(more) or Rerun(20.0, again))
+    monkeypatch.setattr("d3s2bench.upkeep.rerun.rerun", lambda record, more: asked.append(more) or Rerun(20.0, again))
     found, text = said(file, "--rerun", "--data-root", "tiny=somewhere", *options)
     assert found == code
     assert asked == [["--data-root", "tiny=somewhere"]]

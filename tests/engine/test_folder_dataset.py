@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from d3s2bench import DatasetError
 from d3s2bench.datasets import folder
 from d3s2bench.datasets.folder import Folder
-from d3s2bench.mask_index import build_mask_index
+from d3s2bench.sets.mask_index import build_mask_index
 
 IMAGE, MASK = "images/train/003.png", "annotations/train/003.png"
 

@@ -13,7 +13,7 @@ import pytest
 from test_run import TINY_RUN
 from tiny_dataset import write_tiny_dataset
 
-COMMAND = [sys.executable, "-P", "-c", "from d3s2bench.cli import main; main()", "run", "--train-missing"]
+COMMAND = [sys.executable, "-P", "-c", "from d3s2bench.cli.app import main; main()", "run", "--train-missing"]
 
 
 def started(place: Path, out: Path) -> subprocess.Popen[str]:

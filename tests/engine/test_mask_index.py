@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from d3s2bench import DatasetError
 from d3s2bench.datasets.folder import Folder
-from d3s2bench.mask_index import build_mask_index, load_mask_index, save_mask_index
+from d3s2bench.sets.mask_index import build_mask_index, load_mask_index, save_mask_index
 
 
 @dataclass

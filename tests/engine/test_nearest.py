@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from d3s2bench.datasets.folder import Folder
-from d3s2bench.nearest import THUMBNAIL, nearest_train_images
+from d3s2bench.sets.nearest import THUMBNAIL, nearest_train_images
 
 
 def test_a_copy_is_found_exactly(tiny: Path) -> None:

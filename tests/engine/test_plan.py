@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from d3s2bench import BudgetError, ConfigError, DatasetError, ModelError, PluginError
 from d3s2bench.errors import UnknownNameError
-from d3s2bench.plan import Node, Plan
+from d3s2bench.planning.plan import Node, Plan
 
 
 @pytest.fixture(autouse=True)
@@ -243,7 +243,7 @@ def test_the_order_of_an_identity_changes_nothing() -> None:
 
 
 def test_a_plan_tells_what_is_done(plan_of: Any, tmp_path: Path) -> None:
-    from d3s2bench.store import Store
+    from d3s2bench.storage.store import Store
 
     plan, store = plan_of(), Store(tmp_path / "runs")
     assert plan.counts(store) == [("index", 1, 0), ("selection", 1, 0), ("distilled", 1, 0), ("record", 1, 0)]
@@ -254,8 +254,8 @@ def test_a_plan_tells_what_is_done(plan_of: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("status", "done"), [("ok", True), ("failed", False), ("skipped", False)])
 def test_only_a_scored_record_is_done(plan_of: Any, tmp_path: Path, status: str, done: bool) -> None:
     from d3s2bench.files import write_json
-    from d3s2bench.records import record_file
-    from d3s2bench.store import Store
+    from d3s2bench.results.records import record_file
+    from d3s2bench.storage.store import Store
 
     plan = plan_of()
     write_json(record_file(tmp_path / "runs", plan.records[0]), {"status": status})
@@ -443,7 +443,8 @@ def parsed(command: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The configuration that the command line makes of it."""
     from typer.testing import CliRunner
 
-    from d3s2bench import api, cli
+    from d3s2bench import api
+    from d3s2bench.cli import app as cli
 
     configs: list[Any] = []
     empty = api.Result([], "")

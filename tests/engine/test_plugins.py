@@ -64,7 +64,7 @@ def python(site: Path, code: str, *arguments: str) -> subprocess.CompletedProces
 @pytest.fixture(scope="module")
 def rows(site: Path) -> list[dict[str, str]]:
     """What ``d3s2bench plugins --json`` prints with all of them installed."""
-    made = python(site, "from d3s2bench.cli import main; main()", "plugins", "--json")
+    made = python(site, "from d3s2bench.cli.app import main; main()", "plugins", "--json")
     assert made.returncode == 0, made.stderr
     assert made.stderr == ""
     found: list[dict[str, str]] = json.loads(made.stdout)
@@ -100,7 +100,7 @@ def test_every_row_has_the_documented_keys(rows: list[dict[str, str]]) -> None:
 
 
 def test_the_table_lists_the_same(site: Path, rows: list[dict[str, str]]) -> None:
-    table = python(site, "from d3s2bench.cli import main; main()", "plugins").stdout.splitlines()
+    table = python(site, "from d3s2bench.cli.app import main; main()", "plugins").stdout.splitlines()
     assert table[0].split()[:2] == ["KIND", "NAME"]
     assert len(table) == len(rows) + 1
     for row in rows:
@@ -135,7 +135,7 @@ def test_what_using_each_says(site: Path) -> None:
 def test_listing_imports_nothing_heavy(tmp_path: Path) -> None:
     code = """
 import sys
-from d3s2bench.cli import main
+from d3s2bench.cli.app import main
 try:
     main()
 except SystemExit:

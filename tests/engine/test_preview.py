@@ -9,7 +9,7 @@ import torch
 from PIL import Image as Pillow
 
 from d3s2bench.datasets.folder import Folder
-from d3s2bench.preview import GAP, ROWS, write_preview
+from d3s2bench.sets.preview import GAP, ROWS, write_preview
 
 WIDTH, HEIGHT = 32 + GAP, 24 + GAP
 

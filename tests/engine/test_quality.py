@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from d3s2bench import DatasetError, ModelError, quality
+from d3s2bench import DatasetError, ModelError
 from d3s2bench.interfaces import Tap
-from d3s2bench.quality import measure
+from d3s2bench.sets import quality
+from d3s2bench.sets.quality import measure
 
 CLASSES = 3
 TRAIN = 12
@@ -227,6 +228,6 @@ def test_bad_input_is_refused(change: Callable[[Pairs], Any], error: type[Except
 
 
 def test_torch_is_imported_when_something_is_measured() -> None:
-    code = "import sys, d3s2bench.quality; print('torch' in sys.modules)"
+    code = "import sys, d3s2bench.sets.quality; print('torch' in sys.modules)"
     made = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     assert made.stdout.strip() == "False"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from d3s2bench import Counts, StoreError
-from d3s2bench.records import (
+from d3s2bench.results.records import (
     SCHEMA,
     find_references,
     import_reference,

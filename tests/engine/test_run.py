@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tiny_dataset import write_tiny_dataset
 
-from d3s2bench.records import read_records, recomputed_miou
+from d3s2bench.results.records import read_records, recomputed_miou
 
 pytestmark = pytest.mark.xdist_group("run")  # one finished run serves them all
 
@@ -28,7 +28,7 @@ TINY_RUN = [
 
 def d3s2bench(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own."""
-    command = [sys.executable, "-P", "-c", "from d3s2bench.cli import main; main()", *arguments]
+    command = [sys.executable, "-P", "-c", "from d3s2bench.cli.app import main; main()", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | (env or {}))
 
 
@@ -178,7 +178,7 @@ def test_the_python_function_gives_the_same_numbers(finished: Path, tmp_path: Pa
 
 def test_two_runs_on_one_folder_share_the_work(finished: Path, tmp_path: Path) -> None:
     options = ["--data-root", f"tiny={finished / 'tiny'}", "--out", str(tmp_path), *TINY_RUN, "--synth", "real"]
-    command = [sys.executable, "-P", "-c", "from d3s2bench.cli import main; main()", "run", *options]
+    command = [sys.executable, "-P", "-c", "from d3s2bench.cli.app import main; main()", "run", *options]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     tables = [run.communicate()[0] for run in both]
     assert [run.returncode for run in both] == [0, 0]

@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from d3s2bench import StageError
-from d3s2bench.locks import live_runs
-from d3s2bench.plan import Node, Plan
-from d3s2bench.records import read_record, record_file
-from d3s2bench.runner import Outcome, Workers, execute
+from d3s2bench.execution.runner import Outcome, Workers, execute
+from d3s2bench.planning.plan import Node, Plan
+from d3s2bench.results.records import read_record, record_file
+from d3s2bench.storage.locks import live_runs
 from d3s2bench.workspace import Workspace
 
 # --- real processes --------------------------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ def executed(
             keys[name] = node.key
         pool = Pool(workspace, 1, count)
         pool.order, pool.fails, pool.done = [], fails, set()
-        monkeypatch.setattr("d3s2bench.runner.Workers", lambda *_: pool)
+        monkeypatch.setattr("d3s2bench.execution.runner.Workers", lambda *_: pool)
         outcome = execute(plan, workspace, 1, count, lambda node: None)
         names = {key: name for name, key in keys.items()}
         failed, skipped = ({names[k]: v for k, v in part.items()} for part in (outcome.failed, outcome.skipped))

@@ -15,15 +15,16 @@ from engine_fakes import environment, provenance, spec
 from small_run import small_run
 from typer.testing import CliRunner
 
-from d3s2bench import StoreError, cli_store
-from d3s2bench.records import new_record, write_record
-from d3s2bench.status import read_status
+from d3s2bench import StoreError
+from d3s2bench.cli.status import status as status_command
+from d3s2bench.results.records import new_record, write_record
+from d3s2bench.upkeep.status import read_status
 
 WORK = """
 import sys, time
 from pathlib import Path
-from d3s2bench.locks import at_work
-from d3s2bench.store import Store
+from d3s2bench.storage.locks import at_work
+from d3s2bench.storage.store import Store
 store, key = Store(Path(sys.argv[1])), sys.argv[2]
 def make(folder):
     (folder / "samples.jsonl").write_text("{}\\n{}\\n{}\\n")
@@ -61,7 +62,7 @@ def working(out: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
 
 def said(*arguments: object) -> tuple[int, str]:
     app = typer.Typer(pretty_exceptions_enable=False)
-    app.command()(cli_store.status)
+    app.command()(status_command)
     result = CliRunner().invoke(app, [str(word) for word in arguments], catch_exceptions=False)
     return result.exit_code, result.output
 

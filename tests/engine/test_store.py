@@ -15,12 +15,12 @@ import pytest
 from engine_fakes import environment
 
 from d3s2bench import StoreError
-from d3s2bench.store import Store, scratch
+from d3s2bench.storage.store import Store, scratch
 
 MAKE = """
 import os, sys, time
 from pathlib import Path
-from d3s2bench.store import Store
+from d3s2bench.storage.store import Store
 out, name, seconds = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 def make(folder):
     with (out / "made").open("a") as log:

@@ -16,14 +16,15 @@ from small_run import by_stage, record_of, small_run
 from typer.testing import CliRunner
 
 from d3s2bench import StoreError
-from d3s2bench.cli_store import store_app
+from d3s2bench.cli.store import store_app
+from d3s2bench.cli.words import age_text, size_text
+from d3s2bench.execution.stages import run_stage, write_failure
 from d3s2bench.files import load_npz, save_npz, write_json
-from d3s2bench.plan import Plan
-from d3s2bench.stages import run_stage, write_failure
-from d3s2bench.store import Store
-from d3s2bench.store_gc import abandoned, remove, unreferenced
-from d3s2bench.store_inventory import artefacts, dataset_names, in_words
-from d3s2bench.store_verify import verify
+from d3s2bench.planning.plan import Plan
+from d3s2bench.storage.store import Store
+from d3s2bench.upkeep.gc import abandoned, remove, unreferenced
+from d3s2bench.upkeep.inventory import artefacts, dataset_names, in_words
+from d3s2bench.upkeep.verify import verify
 
 Made = Callable[..., Plan]
 
@@ -275,7 +276,17 @@ def test_records_that_cannot_be_read_stop_it(made: Made, out: Path, spoil: Calla
 
 
 def test_sizes_and_ages_are_told_in_units() -> None:
-    from d3s2bench.cli_store import _age, _size
-
-    assert [_size(n) for n in (0, 999, 1000, 2_500_000, 3 * 10**12)] == ["0 B", "999 B", "1.0 kB", "2.5 MB", "3.0 TB"]
-    assert [_age(s) for s in (5, 59.4, 120, 7200, 200000)] == ["5 s ago", "59 s ago", "2 min ago", "2 h ago", "2 d ago"]
+    assert [size_text(n) for n in (0, 999, 1000, 2_500_000, 3 * 10**12)] == [
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "2.5 MB",
+        "3.0 TB",
+    ]
+    assert [age_text(s) for s in (5, 59.4, 120, 7200, 200000)] == [
+        "5 s ago",
+        "59 s ago",
+        "2 min ago",
+        "2 h ago",
+        "2 d ago",
+    ]

@@ -14,7 +14,7 @@ from engine_fakes import fake_config, provenance, spec, use_fakes
 
 from d3s2bench import Counts
 from d3s2bench.files import digest, png, write_bytes, write_json
-from d3s2bench.records import new_record, write_counts
+from d3s2bench.results.records import new_record, write_counts
 from d3s2bench.wandb_log import WandbLog
 from d3s2bench.workspace import Workspace
 

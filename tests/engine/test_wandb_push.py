@@ -13,7 +13,7 @@ from test_wandb_log import Read, logged, offline, record  # noqa: F401
 
 from d3s2bench import ConfigError, Counts, StageError
 from d3s2bench.files import digest
-from d3s2bench.records import new_record, write_counts, write_record
+from d3s2bench.results.records import new_record, write_counts, write_record
 from d3s2bench.wandb_log import log_record, push
 from d3s2bench.workspace import Workspace
 

@@ -13,10 +13,10 @@ import pytest
 from engine_fakes import environment, fake_config, planner_of
 
 from d3s2bench import DatasetError, StageError
-from d3s2bench.plan import Node, Plan
-from d3s2bench.runner import Workers
-from d3s2bench.store import Store
-from d3s2bench.worker import Worker, WorkerDied, explain, thread_environment
+from d3s2bench.execution.runner import Workers
+from d3s2bench.execution.worker import Worker, WorkerDied, explain, thread_environment
+from d3s2bench.planning.plan import Node, Plan
+from d3s2bench.storage.store import Store
 from d3s2bench.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("fakes")
@@ -132,7 +132,7 @@ def test_a_stopped_pool_starts_nobody(workspace: Workspace, tiny: Path, tmp_path
 PARENT = """
 import sys, time
 from pathlib import Path
-from d3s2bench.worker import Worker
+from d3s2bench.execution.worker import Worker
 from d3s2bench.workspace import Workspace
 workers = [Worker(Workspace(Path(sys.argv[1])), 1, Path(sys.argv[1]) / f"{i}.log") for i in range(2)]
 print(*(worker.process.pid for worker in workers), flush=True)

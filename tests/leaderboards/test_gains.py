@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from record_fakes import record
 from scipy import stats
 
-from d3s2bench.records import read_records
+from d3s2bench.results.records import read_records
 from d3s2bench_leaderboards.gains import PARTS, gains
 from d3s2bench_leaderboards.markdown import Markdown
 from d3s2bench_leaderboards.rows import gather

@@ -18,7 +18,7 @@ from record_fakes import CONVERGED, record
 
 from d3s2bench import ConfigError
 from d3s2bench.interfaces import Renderer
-from d3s2bench.records import read_records
+from d3s2bench.results.records import read_records
 from d3s2bench_leaderboards.latex import Latex
 from d3s2bench_leaderboards.tex import escape, number
 

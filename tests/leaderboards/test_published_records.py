@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from d3s2bench.records import read_records, recomputed_miou
+from d3s2bench.results.records import read_records, recomputed_miou
 
 STUDIES = sorted((Path(__file__).parents[2] / "docs" / "records").iterdir())
 

@@ -16,7 +16,7 @@ from record_fakes import record
 from scipy import stats
 
 from d3s2bench import StoreError, scores
-from d3s2bench.records import read_records
+from d3s2bench.results.records import read_records
 from d3s2bench_leaderboards import bootstrap
 from d3s2bench_leaderboards.bootstrap import CountsFolder, difference_interval, margins, miou
 from d3s2bench_leaderboards.comparisons import podium, with_random

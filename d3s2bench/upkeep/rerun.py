@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from d3s2bench.errors import StageError, StoreError
-from d3s2bench.records import read_records
+from d3s2bench.results.records import read_records
 from d3s2bench.values import Json
 
-MAIN = "from d3s2bench.cli import main; main()"
+MAIN = "from d3s2bench.cli.app import main; main()"
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from typing import Any
 
 from d3s2bench.errors import StoreError
 from d3s2bench.files import digest, read_json
-from d3s2bench.plan import STAGES, Node, Plan
-from d3s2bench.store import Store
-from d3s2bench.store_inventory import artefacts
+from d3s2bench.planning.plan import STAGES, Node, Plan
+from d3s2bench.storage.store import Store
+from d3s2bench.upkeep.inventory import artefacts
 from d3s2bench.values import Json
 
 

@@ -8,16 +8,16 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from d3s2bench.command import command_of, commit
 from d3s2bench.config import RunConfig
-from d3s2bench.configured import Configured, unversioned
 from d3s2bench.datasets.held_out import DEV
 from d3s2bench.errors import BudgetError, DatasetError
 from d3s2bench.files import digest
 from d3s2bench.interfaces import Dataset
-from d3s2bench.models import Model, Models, needs_of
-from d3s2bench.plan import Cell, Node, Plan
-from d3s2bench.records import find_references
+from d3s2bench.planning.command import command_of, commit
+from d3s2bench.planning.configured import Configured, unversioned
+from d3s2bench.planning.models import Model, Models, needs_of
+from d3s2bench.planning.plan import Cell, Node, Plan
+from d3s2bench.results.records import find_references
 from d3s2bench.values import Budget, Json
 from d3s2bench.workspace import Workspace
 

@@ -13,12 +13,12 @@ from heapq import heappop, heappush
 from pathlib import Path
 
 from d3s2bench.errors import D3S2Error
-from d3s2bench.locks import at_work
-from d3s2bench.plan import Node, Plan
-from d3s2bench.progress import Display, label
-from d3s2bench.resources import cores
-from d3s2bench.stages import write_failure
-from d3s2bench.worker import Worker, WorkerDied
+from d3s2bench.execution.progress import Display, label
+from d3s2bench.execution.resources import cores
+from d3s2bench.execution.stages import write_failure
+from d3s2bench.execution.worker import Worker, WorkerDied
+from d3s2bench.planning.plan import Node, Plan
+from d3s2bench.storage.locks import at_work
 from d3s2bench.workspace import Workspace
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from d3s2bench.datasets.held_out import Part
 from d3s2bench.interfaces import Dataset, no_progress
-from d3s2bench.mask_index import build_mask_index
+from d3s2bench.sets.mask_index import build_mask_index
 from d3s2bench.values import MaskIndex
 
 SHOWN = 6

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from d3s2bench.config import RunConfig
-from d3s2bench.configured import Configured
 from d3s2bench.errors import ConfigError, ModelError
 from d3s2bench.files import folder_sha256, read_json
-from d3s2bench.plan import Cell, Node, Plan
+from d3s2bench.planning.configured import Configured
+from d3s2bench.planning.plan import Cell, Node, Plan
 from d3s2bench.workspace import Workspace
 
 ROLES = {"teacher": "teacher", "generator": "generator", "judge": "teacher"}

@@ -9,8 +9,8 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from d3s2bench.files import palette_table, png, write_bytes
-from d3s2bench.inspection import SHOWN, SplitReport
 from d3s2bench.interfaces import Dataset
+from d3s2bench.sets.inspection import SHOWN, SplitReport
 from d3s2bench.values import Image
 
 ROW, NAMES, BARS = 13, 150, 360

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from d3s2bench.config import RunConfig, given_for
-from d3s2bench.plan import Cell
+from d3s2bench.planning.plan import Cell
 
 SETTINGS = ("size", "threads", "device", "eval_split", "teacher", "generator", "teacher_arch", "generator_family")
 """Keys of the configuration, axes and options apart, that change what a cell is."""

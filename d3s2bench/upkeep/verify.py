@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from d3s2bench.distilled import MANIFEST
 from d3s2bench.errors import D3S2Error, StoreError
 from d3s2bench.files import file_sha256, folder_sha256, load_npz, read_image, read_json
-from d3s2bench.records import read_record, recomputed_miou
-from d3s2bench.store import ARTEFACT
-from d3s2bench.store_inventory import MODELS, Artefact, artefacts, open_store
+from d3s2bench.results.records import read_record, recomputed_miou
+from d3s2bench.sets.distilled import MANIFEST
+from d3s2bench.storage.store import ARTEFACT
+from d3s2bench.upkeep.inventory import MODELS, Artefact, artefacts, open_store
 
 PARTS = {
     "index": "index.npz",

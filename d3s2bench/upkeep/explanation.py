@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from d3s2bench.errors import StoreError
-from d3s2bench.records import read_record, recomputed_miou
-from d3s2bench.store import Store
-from d3s2bench.store_inventory import MODELS, Artefact, artefacts, dataset_names, in_words, models_by_hash
+from d3s2bench.results.records import read_record, recomputed_miou
+from d3s2bench.storage.store import Store
+from d3s2bench.upkeep.inventory import MODELS, Artefact, artefacts, dataset_names, in_words, models_by_hash
 from d3s2bench.values import Json
 
 

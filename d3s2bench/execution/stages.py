@@ -12,21 +12,30 @@ from typing import Any
 
 import numpy as np
 
-from d3s2bench.distilled import MANIFEST, DistilledSet, manifest, write_samples
 from d3s2bench.errors import ModelError, StageError
-from d3s2bench.evaluation_log import log_evaluation
+from d3s2bench.execution.resources import peak_memory, reset_peak_memory
 from d3s2bench.files import folder_sha256, load_npz, read_json, save_npz, write_json
 from d3s2bench.interfaces import Context, Dataset, Split
-from d3s2bench.mask_index import build_mask_index, load_mask_index, save_mask_index
-from d3s2bench.models import ROLES
-from d3s2bench.nearest import nearest_train_images
-from d3s2bench.plan import Node
-from d3s2bench.preview import write_preview
-from d3s2bench.quality import measure
-from d3s2bench.records import new_record, now, read_record, record_file, record_id, versions, write_counts, write_record
-from d3s2bench.resources import peak_memory, reset_peak_memory
+from d3s2bench.planning.models import ROLES
+from d3s2bench.planning.plan import Node
+from d3s2bench.results.evaluation_log import log_evaluation
+from d3s2bench.results.records import (
+    new_record,
+    now,
+    read_record,
+    record_file,
+    record_id,
+    versions,
+    write_counts,
+    write_record,
+)
 from d3s2bench.seeds import derive_seed
-from d3s2bench.store import scratch
+from d3s2bench.sets.distilled import MANIFEST, DistilledSet, manifest, write_samples
+from d3s2bench.sets.mask_index import build_mask_index, load_mask_index, save_mask_index
+from d3s2bench.sets.nearest import nearest_train_images
+from d3s2bench.sets.preview import write_preview
+from d3s2bench.sets.quality import measure
+from d3s2bench.storage.store import scratch
 from d3s2bench.values import Budget, Json, Selection
 from d3s2bench.workspace import Workspace
 

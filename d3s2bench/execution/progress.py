@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any, Self
 
-from d3s2bench.plan import Node
+from d3s2bench.planning.plan import Node
 
 NAMES = {
     "index": "index masks",

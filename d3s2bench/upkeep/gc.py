@@ -12,10 +12,10 @@ from filelock import Timeout
 
 from d3s2bench.errors import StoreError
 from d3s2bench.files import digest
-from d3s2bench.locks import is_held, live_runs, lock_file
-from d3s2bench.records import read_records
-from d3s2bench.store import Store
-from d3s2bench.store_inventory import Artefact, artefacts, models_by_hash, open_store, partial_artefacts
+from d3s2bench.results.records import read_records
+from d3s2bench.storage.locks import is_held, live_runs, lock_file
+from d3s2bench.storage.store import Store
+from d3s2bench.upkeep.inventory import Artefact, artefacts, models_by_hash, open_store, partial_artefacts
 from d3s2bench.values import Json
 
 REMOVED = ".removed"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from d3s2bench.distilled import JOURNAL
 from d3s2bench.errors import StoreError
 from d3s2bench.files import read_json
-from d3s2bench.locks import is_held, live_runs, lock_file
-from d3s2bench.store import Store
-from d3s2bench.store_inventory import Artefact, artefacts, open_store, partial_artefacts
+from d3s2bench.sets.distilled import JOURNAL
+from d3s2bench.storage.locks import is_held, live_runs, lock_file
+from d3s2bench.storage.store import Store
+from d3s2bench.upkeep.inventory import Artefact, artefacts, open_store, partial_artefacts
 
 STATUSES = ("ok", "failed", "skipped", "unreadable")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from d3s2bench.errors import StoreError
 from d3s2bench.files import folder_sha256, read_json
-from d3s2bench.store import ARTEFACT, Store
+from d3s2bench.storage.store import ARTEFACT, Store
 from d3s2bench.values import Json
 
 PARTIAL = ".partial"

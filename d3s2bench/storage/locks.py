@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from d3s2bench.store import Store
+from d3s2bench.storage.store import Store
 
 _RUNS = count()
 """Tells the runs of one process apart."""

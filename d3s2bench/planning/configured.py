@@ -6,7 +6,7 @@ from typing import Any
 
 from d3s2bench.config import RunConfig
 from d3s2bench.errors import ConfigError, unknown_name
-from d3s2bench.plan import Cell
+from d3s2bench.planning.plan import Cell
 from d3s2bench.plugins import changed_options, options_of
 from d3s2bench.values import Json
 from d3s2bench.workspace import Workspace

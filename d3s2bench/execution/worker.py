@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from d3s2bench.errors import D3S2Error, StageError, StoreError
-from d3s2bench.plan import Node
-from d3s2bench.stages import run_stage
+from d3s2bench.execution.stages import run_stage
+from d3s2bench.planning.plan import Node
 from d3s2bench.values import Json
 from d3s2bench.workspace import Workspace
 
@@ -39,7 +39,7 @@ class Worker:
         log.parent.mkdir(parents=True, exist_ok=True)
         # its own session, so that Ctrl-C reaches the parent alone, which then ends its workers
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "d3s2bench.worker"],
+            [sys.executable, "-P", "-m", "d3s2bench.execution.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log.open("w"),

@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 
 from d3s2bench.files import digest, read_json
-from d3s2bench.records import record_file
-from d3s2bench.store import Store
+from d3s2bench.results.records import record_file
+from d3s2bench.storage.store import Store
 from d3s2bench.values import Json
 
 FORMAT = 1

@@ -47,7 +47,7 @@ def inspect(
 ) -> None:
     """Check the files of a dataset, print how frequent its classes are, draw the long tail and a contact sheet."""
     from d3s2bench.datasets.catalogue import entry
-    from d3s2bench.inspection import describe, inspect_split
+    from d3s2bench.sets.inspection import describe, inspect_split
 
     if out:
         _check_picture(out)
@@ -58,7 +58,7 @@ def inspect(
     if (known := entry(name)) and known.notes:
         typer.echo(f"\nnote: {known.notes}")
     if out:
-        from d3s2bench.inspection_picture import draw_inspection
+        from d3s2bench.sets.inspection_picture import draw_inspection
 
         draw_inspection(out, dataset, reports)
         typer.echo(f"picture: {out}", err=True)

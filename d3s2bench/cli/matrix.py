@@ -1,0 +1,171 @@
+"""``d3s2bench run``, ``distill`` and ``evaluate``: a comparison matrix, whole or in part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from d3s2bench.cli.options import (
+    Archs,
+    Budgets,
+    Config,
+    Controls,
+    DataRoots,
+    Datasets,
+    Debug,
+    Device,
+    EvalSplit,
+    Evaluators,
+    Generator,
+    Holdouts,
+    Judge,
+    Out,
+    Preset,
+    Quality,
+    Rates,
+    Seed,
+    Seeds,
+    Selectors,
+    Set,
+    Synths,
+    Teacher,
+    TrainMissing,
+    Wandb,
+    Workers,
+    config_of,
+)
+
+if TYPE_CHECKING:
+    from d3s2bench.api import Result
+    from d3s2bench.config import RunConfig
+    from d3s2bench.planning.plan import Plan
+    from d3s2bench.storage.store import Store
+
+
+def run(
+    dataset: Datasets = None,
+    selector: Selectors = None,
+    synth: Synths = None,
+    evaluator: Evaluators = None,
+    arch: Archs = None,
+    rate: Rates = None,
+    seed: Seed = None,
+    seeds: Seeds = None,
+    budgets: Budgets = None,
+    out: Out = None,
+    data_root: DataRoots = None,
+    holdout: Holdouts = None,
+    set_: Set = None,
+    config: Config = None,
+    preset: Preset = None,
+    controls: Controls = None,
+    teacher: Teacher = None,
+    generator: Generator = None,
+    judge: Judge = None,
+    quality: Quality = None,
+    train_missing: TrainMissing = None,
+    eval_split: EvalSplit = None,
+    device: Device = None,
+    workers: Workers = None,
+    wandb: Wandb = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and what is reused.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Distil, train and score a comparison matrix with its controls; end with a table."""
+    from d3s2bench import api
+
+    made = config_of(locals())
+    if dry_run:
+        _print_plan(made)
+    else:
+        _finish(api.run(made), made)
+
+
+def distill(
+    dataset: Datasets = None,
+    selector: Selectors = None,
+    synth: Synths = None,
+    rate: Rates = None,
+    seed: Seed = None,
+    seeds: Seeds = None,
+    out: Out = None,
+    data_root: DataRoots = None,
+    holdout: Holdouts = None,
+    set_: Set = None,
+    config: Config = None,
+    preset: Preset = None,
+    teacher: Teacher = None,
+    generator: Generator = None,
+    train_missing: TrainMissing = None,
+    device: Device = None,
+    workers: Workers = None,
+    debug: Debug = False,
+) -> None:
+    """Make the distilled sets and stop; prints their folders."""
+    from d3s2bench import api
+
+    for folder in api.distill(config_of(locals())):
+        typer.echo(folder)
+
+
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="images/*.png, annotations/*.png, manifest optional.")],
+    dataset: Datasets = None,
+    evaluator: Evaluators = None,
+    arch: Archs = None,
+    seed: Seed = None,
+    seeds: Seeds = None,
+    budgets: Budgets = None,
+    out: Out = None,
+    data_root: DataRoots = None,
+    holdout: Holdouts = None,
+    set_: Set = None,
+    config: Config = None,
+    preset: Preset = None,
+    teacher: Teacher = None,
+    eval_split: EvalSplit = None,
+    device: Device = None,
+    workers: Workers = None,
+    wandb: Wandb = None,
+    debug: Debug = False,
+) -> None:
+    """Score a distilled set that was made elsewhere."""
+    from d3s2bench import api
+
+    made = config_of({name: value for name, value in locals().items() if name != "folder"})
+    _finish(api.evaluate(folder, made), made)
+
+
+def _print_plan(config: RunConfig) -> None:
+    from d3s2bench import api
+
+    plan, workspace = api.plan(config)
+    typer.echo(f"{'stage':<12}{'nodes':>7}{'reused':>8}{'to run':>8}")
+    for stage, total, done in plan.counts(workspace.store):
+        typer.echo(f"{stage:<12}{total:>7}{done:>8}{total - done:>8}")
+    typer.echo("\n" + _outlook(plan, workspace.store))
+    if plan.references:
+        typer.echo(f"{len(plan.references)} shipped reference records are used")
+
+
+def _outlook(plan: Plan, store: Store) -> str:
+    """What the rest of a plan takes, as far as stages like those that are left were measured in this store."""
+    from d3s2bench.planning.estimate import estimate
+
+    left = estimate(plan, store)
+    nodes, unknown = sum(e.nodes for e in left), sum(e.unknown for e in left)
+    if nodes and nodes == unknown:
+        return "time and disk: no stage like these was measured in this store yet"
+    minutes, size = sum(e.seconds for e in left) / 60, sum(e.bytes for e in left) / 1e6
+    told = f"about {minutes:.1f} minutes of one worker, {size:.1f} MB"
+    return told + (f", and {unknown} stages of which none alike was measured here" if unknown else "")
+
+
+def _finish(result: Result, config: RunConfig) -> None:
+    typer.echo(result.table, nl=not result.table.endswith("\n"))
+    for folder in sorted({str(Path(config.out) / "records")}):
+        typer.echo(f"records: {folder}", err=True)
+    if result.problems:
+        raise typer.Exit(1)

@@ -1,0 +1,100 @@
+"""The options that several commands share, and the configuration that they give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from d3s2bench.config import RunConfig
+
+Out = Annotated[str | None, typer.Option(help="Folder of the store and the records.  [default: runs]")]
+Datasets = Annotated[list[str] | None, typer.Option("--dataset", help="Repeatable.  [default: scenes]")]
+DataRoots = Annotated[
+    list[str] | None, typer.Option("--data-root", metavar="[NAME=]DIR", help="Where a dataset lies. Repeatable.")
+]
+Selectors = Annotated[list[str] | None, typer.Option("--selector", help="Repeatable.  [default: balanced]")]
+Synths = Annotated[list[str] | None, typer.Option("--synth", help="Repeatable.  [default: guided]")]
+Evaluators = Annotated[list[str] | None, typer.Option("--evaluator", help="Repeatable.  [default: torch]")]
+Archs = Annotated[list[str] | None, typer.Option("--arch", help="Student architecture. Repeatable.  [default: unet]")]
+Rates = Annotated[list[float] | None, typer.Option("--rate", help="Compression rate. Repeatable.  [default: 0.01]")]
+Seed = Annotated[list[int] | None, typer.Option("--seed", help="A repetition. Repeatable.  [default: 0]")]
+Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", help="Repetitions 0 to N-1.")]
+Budgets = Annotated[
+    str | None,
+    typer.Option("--budgets", metavar="LIST", help="Multiples of the iterations, as 0.33,1,3.  [default: 1]"),
+]
+Holdouts = Annotated[
+    list[str] | None,
+    typer.Option("--holdout", metavar="[NAME=]PATTERN", help="Train images to develop on, as '0006R0*': split dev."),
+]
+Quality = Annotated[bool | None, typer.Option("--quality", help="Measure the distilled sets under a judge, too.")]
+Judge = Annotated[str | None, typer.Option("--judge", metavar="DIR", help="Use this judge, a teacher of another kind.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="synth.guided.scale=2, protocol.iterations=300, … Repeatable."),
+]
+Config = Annotated[Path | None, typer.Option("--config", help="YAML file with any of these settings.")]
+Preset = Annotated[str | None, typer.Option("--preset", help="A shipped configuration: smoke.")]
+Controls = Annotated[str | None, typer.Option("--controls", help="default, all or none.")]
+Teacher = Annotated[str | None, typer.Option("--teacher", metavar="DIR", help="Use this teacher.")]
+Generator = Annotated[str | None, typer.Option("--generator", metavar="DIR", help="Use this generator.")]
+TrainMissing = Annotated[bool | None, typer.Option("--train-missing", help="Train missing teachers and generators.")]
+EvalSplit = Annotated[
+    str | None, typer.Option("--eval-split", help="Split that is scored.  [default: test, or dev with --holdout]")
+]
+Device = Annotated[str | None, typer.Option("--device", help="cpu or cuda.  [default: cpu]")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Stages at once.  [default: cores / threads]")]
+Wandb = Annotated[str | None, typer.Option("--wandb", help="auto, online, offline or disabled.  [default: auto]")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of runs.")]
+
+
+def config_of(options: dict[str, Any]) -> RunConfig:
+    """The configuration from a command's options; None means not given."""
+    from d3s2bench.config import make_config
+
+    apart = ("set_", "config", "debug", "dry_run", "seeds", "budgets", "api")
+    given = {k: v for k, v in options.items() if k not in apart}
+    given["data_root"] = _roots(options.get("data_root") or [], options.get("dataset") or [])
+    given["holdout"] = _holdouts(options.get("holdout") or [])
+    if options.get("seeds") is not None:
+        given["seed"] = list(range(options["seeds"]))
+    if options.get("budgets") is not None:
+        given["budget"] = _numbers(options["budgets"])
+    return make_config(given, options.get("config"), options.get("set_") or [])
+
+
+def _roots(texts: list[str], datasets: list[str]) -> dict[str, str] | None:
+    """``NAME=DIR`` names a folder; a bare ``DIR`` belongs to the one dataset that is asked for."""
+    from d3s2bench.errors import ConfigError
+
+    roots = {}
+    for text in texts:
+        name, equals, folder = text.partition("=")
+        if not equals:
+            if len(datasets) != 1:
+                raise ConfigError(f"--data-root {text} says not which dataset lies there: write NAME={text}")
+            name, folder = ("" if datasets[0] == "folder" else datasets[0]), text
+        if not Path(folder).is_dir():
+            raise ConfigError(f"--data-root {text}: there is no folder {folder}")
+        if name in roots:
+            raise ConfigError(f"--data-root {text}: '{name or 'folder'}' is given twice: keep one of them")
+        roots[name] = str(Path(folder).resolve())
+    return roots or None
+
+
+def _holdouts(texts: list[str]) -> dict[str, str] | None:
+    """``NAME=PATTERN`` is for one dataset, a bare ``PATTERN`` for all."""
+    return {name if equals else "": rest or name for name, equals, rest in (t.partition("=") for t in texts)} or None
+
+
+def _numbers(text: str) -> list[float]:
+    from d3s2bench.errors import ConfigError
+
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"--budgets {text}: give numbers with commas between them, as 0.33,1,3") from error

@@ -1,0 +1,1 @@
+"""Distilled sets and what is measured on sets of images and masks."""
