@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,19 @@ def write_bytes(file: Path, content: bytes) -> None:
     except OSError as error:  # of a full disk it does not name the file
         partial.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(file)) from error
+
+
+@contextmanager
+def folder_under_name(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which gets its name when all went well and is removed when not."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir()
+        yield partial
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_json(file: Path, value: Any) -> None:

@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": ("matrix:evaluate", "Score a distilled set that was made elsewhere."),
     "train": ("train:train_app", "Train a teacher or a generator on a dataset."),
     "leaderboard": ("leaderboard:leaderboard", "Print all records of a folder as a table."),
+    "submission": ("submission:submission_app", "Hand results in to a leaderboard; check what was handed in."),
     "status": ("status:status", "Show where a run is."),
     "explain": ("explain:explain", "Show where a number comes from, or make it again."),
     "store": ("store:store_app", "Look after the store of a run folder."),

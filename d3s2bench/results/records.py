@@ -83,9 +83,9 @@ def write_record(out: Path, record: dict[str, Any]) -> Path:
 
 
 def write_counts(out: Path, record: dict[str, Any], counts: Counts, train_share: np.ndarray[Any, Any]) -> None:
-    """Stores the counts beside the record and puts the scores that follow from them into it."""
+    """Stores the counts beside the record, with all else that its scores follow from, and puts these into it."""
     file = out / "records" / f"{record['id']}.npz"
-    save_npz(file, total=counts.total, per_image=counts.confusion)
+    save_npz(file, total=counts.total, per_image=counts.confusion, train_share=train_share)
     record["confusion"] = {"path": file.name, "sha256": file_sha256(file)}
     record["metrics"] = scores(counts.total, train_share)
 
@@ -144,12 +144,12 @@ def find_references(assets: Path | None, spec: Json, any_seed: bool) -> list[Pat
 
 def _same_column(found: Json, spec: Json, any_seed: bool) -> bool:
     same = all(found[key] == spec[key] for key in ("arch", "protocol_hash", "rate"))
-    same &= _told(found["evaluator"]) == _told(spec["evaluator"])
+    same &= told(found["evaluator"]) == told(spec["evaluator"])
     same &= all(found["dataset"][key] == spec["dataset"][key] for key in ("fingerprint", "split"))
     return same and (any_seed or found["seed"] == spec["seed"])
 
 
-def _told(component: Json) -> tuple[str, Json]:
+def told(component: Json) -> tuple[str, Json]:
     """Name and changed options: what a component is, whichever options later versions have added."""
     options = component["options"]
     return component["name"], {name: options[name] for name in component.get("changed", options)}
