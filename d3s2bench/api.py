@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,11 +86,15 @@ def train(kind: str, config: RunConfig | None = None, save: Path | None = None, 
     return folders
 
 
-def leaderboard(folder: Path, format: str = "markdown", **options: Any) -> str:
-    """All records of a run folder as a table in one of the registered formats, with that format's options."""
-    renderer = registry().create("renderer", format, options, {"folder": folder})  # for one that reads the counts, too
-    table: str = renderer.render(read_records(folder))
-    return table
+def leaderboard(
+    folder: Path, format: str = "markdown", plugins: Iterable[str] = (), **options: Any
+) -> str | Mapping[str, bytes]:
+    """All records of a run folder in one of the registered formats, with that format's options: a text, or files by
+    name."""
+    found = registry(tuple(plugins))
+    renderer = found.create("renderer", format, options, {"folder": folder})  # for one that reads the counts, too
+    made: str | Mapping[str, bytes] = renderer.render(read_records(folder))
+    return made
 
 
 def render(records: Iterable[dict[str, Any]], format: str = "markdown") -> str:
@@ -102,6 +106,8 @@ def render(records: Iterable[dict[str, Any]], format: str = "markdown") -> str:
 def _start(config: RunConfig | None, given: dict[str, Any]) -> tuple[RunConfig, Workspace, Planner]:
     config = config or make_config(given)
     workspace = Workspace.of(config)
+    if config.strict_plugins:
+        workspace.registry.require_healthy()
     workspace.store.prepare()
     workspace.check_device()
     planner = Planner(config, workspace)

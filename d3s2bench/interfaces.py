@@ -7,6 +7,7 @@ A component is a class, most simply a frozen dataclass: its fields are its optio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -239,6 +240,70 @@ class GeneratorFamily(Protocol):
 
 @runtime_checkable
 class Renderer(Protocol):
-    """Turns records into a table (text)."""
+    """Turns records into a text, or into files by name where one text will not do (figures)."""
 
-    def render(self, records: Iterable[Json]) -> str: ...
+    def render(self, records: Iterable[Json]) -> str | Mapping[str, bytes]: ...
+
+
+# --- where stages are worked on --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Task:
+    """One stage as an executor carries it to where it is worked on."""
+
+    key: str
+    """Names the stage; 64 hex digits."""
+    name: str
+    """What a person calls it."""
+    threads: int
+    """Cores that it keeps busy."""
+    gpu: bool
+    """Whether it computes on a GPU."""
+    work: Json
+    """What :func:`d3s2bench.run_task` needs there."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What all tasks of a run have in common."""
+
+    out: Path
+    """The folder of the store; every machine that works on a task sees it under this path."""
+    threads: int
+    """Numeric threads per stage, from the protocol."""
+    workers: int | None
+    """Stages at once; None = as many as there is room for."""
+    device: str
+
+
+class Pool(Protocol):
+    """An executor at work."""
+
+    @property
+    def count(self) -> int:
+        """Stages at once."""
+        ...
+
+    @property
+    def retries(self) -> int:
+        """How often a stage is tried again that has raised WorkerDied."""
+        ...
+
+    def submit(self, tasks: Sequence[Task], progress: Callable[[str, int, int, str], None]) -> Sequence[Future[None]]:
+        """One future per task, which raises WorkerDied or another D3S2Error. ``progress(key, done, total, note)`` may
+        be called from any thread. Raises D3S2Error when no task can be taken at all: the run then ends."""
+        ...
+
+    def stop(self) -> None:
+        """Ends all work that is still going on."""
+        ...
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Decides where stages are worked on, and nothing else: it and its options are part of no identity or record."""
+
+    def start(self, site: Site) -> Pool:
+        """Raises ConfigError where the machines do not offer what a stage needs."""
+        ...

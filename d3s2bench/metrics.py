@@ -1,7 +1,8 @@
 """The one definition of every score: from the confusion counts of a whole split, never from means over images.
 
 mIoU is the mean over the classes that have ground truth in the split; a class that is only predicted there lowers the
-scores of the others, but has no score of its own.
+scores of the others, but has no score of its own. detectron2's SemSegEvaluator does the same. mmsegmentation's
+IoUMetric counts such a class, with an IoU of 0; its mean stands beside ours as ``miou_mmseg`` and is at most as high.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def scores(confusion: NDArray[np.int64], train_share: NDArray[np.float64] | None
     iou = {int(c): 100 * float(hits[c] / union[c]) for c in present}
     result = {
         "miou": _mean(iou.values()),
+        "miou_mmseg": 100 * float((hits[union > 0] / union[union > 0]).mean()),
         "per_class_iou": [iou.get(c) for c in range(len(truth))],
         "pixel_accuracy": 100 * float(hits.sum() / truth.sum()),
         "mean_accuracy": 100 * float((hits[present] / truth[present]).mean()),

@@ -31,6 +31,7 @@ def test_a_class_without_ground_truth_has_no_score_but_lowers_the_others() -> No
     got = scores(np.array([[2, 0, 2], [0, 4, 0], [0, 0, 0]]))
     assert got["per_class_iou"] == [50.0, 100.0, None]
     assert got["miou"] == 75.0
+    assert got["miou_mmseg"] == pytest.approx((50 + 100 + 0) / 3)
     assert got["mean_accuracy"] == 75.0
     assert got["pixel_accuracy"] == 75.0
 
@@ -51,7 +52,8 @@ def test_fewer_classes_than_thirds() -> None:
 
 
 def test_thirds_are_left_out_without_train_share() -> None:
-    assert set(scores(np.eye(2, dtype=np.int64))) == {"miou", "per_class_iou", "pixel_accuracy", "mean_accuracy"}
+    got = scores(np.eye(2, dtype=np.int64))
+    assert got.keys() == {"miou", "miou_mmseg", "per_class_iou", "pixel_accuracy", "mean_accuracy"}
 
 
 def test_nothing_to_score() -> None:
@@ -69,6 +71,26 @@ def test_renaming_the_classes_changes_no_mean(data: st.DataObject) -> None:
     assert [before["per_class_iou"][c] for c in order] == after["per_class_iou"]
     for name in set(before) - {"per_class_iou"}:
         assert after[name] == (None if before[name] is None else pytest.approx(before[name]))
+
+
+@given(st.data())
+def test_mmsegs_mean_differs_only_by_classes_that_are_predicted_alone(data: st.DataObject) -> None:
+    confusion = data.draw(confusions(data.draw(SIZES)))
+    got = scores(confusion)
+    invented = (confusion.sum(axis=1) == 0) & (confusion.sum(axis=0) > 0)
+    known = sum(iou is not None for iou in got["per_class_iou"])
+    assert got["miou_mmseg"] == pytest.approx(got["miou"] * known / (known + invented.sum()))
+
+
+@given(st.data())
+def test_both_means_are_those_of_their_tools(data: st.DataObject) -> None:
+    """mmsegmentation: nanmean of intersect / union; detectron2: over the classes that have ground truth."""
+    confusion = data.draw(confusions(data.draw(SIZES)))
+    hits, truth, said = np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        iou = hits / (truth + said - hits)
+    assert scores(confusion)["miou_mmseg"] == pytest.approx(100 * np.nanmean(iou))
+    assert scores(confusion)["miou"] == pytest.approx(100 * iou[truth > 0].sum() / (truth > 0).sum())
 
 
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=8).filter(any))
