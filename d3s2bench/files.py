@@ -52,13 +52,20 @@ def write_bytes(file: Path, content: bytes) -> None:
 
 @contextmanager
 def folder_under_name(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which gets its name when all went well and is removed when not."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    """A folder to fill, which gets its name when all went well and is removed when not.
+
+    Raises:
+        StoreError: there is something of that name, or it cannot be written.
+    """
+    if folder.exists() or folder.is_symlink():
+        raise StoreError(f"{folder} exists: remove it, or give another --out")
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
-        partial.mkdir()
+        partial.mkdir(parents=True)
         yield partial
         partial.rename(folder)
+    except OSError as error:
+        raise StoreError(f"cannot write {folder} ({error}): give another --out") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -15,13 +15,14 @@ COMMANDS = {
     "evaluate": ("matrix:evaluate", "Score a distilled set that was made elsewhere."),
     "train": ("train:train_app", "Train a teacher or a generator on a dataset."),
     "leaderboard": ("leaderboard:leaderboard", "Print all records of a folder as a table."),
+    "export": ("export:export", "Write a distilled set as mmsegmentation, detectron2 or datasets load it."),
     "submission": ("submission:submission_app", "Hand results in to a leaderboard; check what was handed in."),
     "status": ("status:status", "Show where a run is."),
     "explain": ("explain:explain", "Show where a number comes from, or make it again."),
     "store": ("store:store_app", "Look after the store of a run folder."),
     "wandb": ("wandb:wandb_app", "Rebuild the Weights & Biases runs of a folder."),
     "datasets": ("datasets:datasets_app", "List the datasets and how to get them; look at one."),
-    "plugins": ("plugins:plugins", "List all components and whether they work."),
+    "plugins": ("plugins:plugins_app", "List all components and whether they work; make one, check one."),
 }
 """Name → where the command stands in this package, a function or an app of several; its line in --help."""
 

@@ -83,7 +83,8 @@ def _paragraph(row: dict[str, Any]) -> str:
         return head
     counts = ", ".join(f"{split} {count:,}" for split, count in row["images"].items())
     tree = row["tree"].replace("\n", "\n            ")
-    lines = [head, f"  images    {row['classes']} classes; {counts}", f"  get       {row['where']}"]
+    lines = [head] + ([f"  images    {row['classes']} classes; {counts}"] if counts else [])
+    lines += [f"  get       {row['where']}"]
     lines += [f"  licence   {row['licence']}", f"  tree      {tree}", f"  note      {row['notes']}"]
     return "\n".join(lines)
 

@@ -104,7 +104,23 @@ CATALOGUE = (
     ),
 )
 
+FORMATS = (
+    Entry(
+        "hf",
+        "any Hugging Face datasets set with a column of images and one of masks, saved on this machine",
+        0,
+        {},
+        "https://huggingface.co/datasets, then in Python load_dataset(NAME).save_to_disk(DIR)",
+        "that of the set; nothing made of it is uploaded unless its classes.json holds redistributable: true",
+        "<split>/{*.arrow,dataset_info.json,state.json}\ndataset_dict.json\n"
+        "classes.json (as of folder) or id2label.json; or --set dataset.hf.class_column=NAME",
+        "--set dataset.hf.OPTION=VALUE: image_column (image), mask_column (annotation), reduce_zero_label, ignored, "
+        "split_names.validation (val), eval_split (test), name. Test splits without labels are common: score val then.",
+    ),
+)
+"""Ways to keep a dataset, of which nobody published the one: no classes and no images are known."""
+
 
 def entry(name: str) -> Entry | None:
     """None for a dataset that is not in the catalogue, such as a third party's."""
-    return next((known for known in CATALOGUE if known.name == name), None)
+    return next((known for known in (*CATALOGUE, *FORMATS) if known.name == name), None)

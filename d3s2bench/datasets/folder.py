@@ -71,7 +71,7 @@ class Folder:
         except ValueError as error:
             raise DatasetError(f"{file} is no valid JSON: {error}") from error
         described = {"classes": found} if isinstance(found, list) else found
-        if not isinstance(described, dict) or not _is_class_list(described.get("classes")):
+        if not isinstance(described, dict) or not is_class_list(described.get("classes")):
             raise DatasetError(f'{file} must hold {{"classes": [1 to 255 names]}}')
         return described
 
@@ -81,8 +81,8 @@ class Folder:
 
     @property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
-        rows = self._description.get("palette") or [_colour(i) for i in range(len(self.classes))]
-        if not _is_palette(rows, len(self.classes)):
+        rows = self._description.get("palette") or [default_colour(i) for i in range(len(self.classes))]
+        if not is_palette(rows, len(self.classes)):
             wanted = f"a list of {len(self.classes)} colours [r, g, b], one per class, each 0 to 255"
             raise DatasetError(f"{self.root / 'classes.json'}: palette must be {wanted}")
         return tuple((r, g, b) for r, g, b in rows)
@@ -121,11 +121,11 @@ class Folder:
         return FolderSplit(pairs, len(self.classes), self.ignore_index)
 
 
-def _is_class_list(value: Any) -> bool:
+def is_class_list(value: Any) -> bool:
     return isinstance(value, list) and 1 <= len(value) <= IGNORE and all(isinstance(name, str) for name in value)
 
 
-def _is_palette(rows: Any, count: int) -> bool:
+def is_palette(rows: Any, count: int) -> bool:
     return isinstance(rows, list) and len(rows) == count and all(_is_colour(row) for row in rows)
 
 
@@ -159,7 +159,7 @@ def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
 
 
 def cached_hashes(files: list[Path], cache: Path | None) -> list[str]:
-    known: dict[str, list[Any]] = _read_cache(cache)
+    known: dict[str, list[Any]] = read_cache(cache)
 
     def hashed(file: Path) -> tuple[str, list[Any]]:
         found = file.stat()
@@ -174,7 +174,7 @@ def cached_hashes(files: list[Path], cache: Path | None) -> list[str]:
     return [entry[2] for _, entry in rows]
 
 
-def _read_cache(cache: Path | None) -> dict[str, list[Any]]:
+def read_cache(cache: Path | None) -> dict[str, list[Any]]:
     try:
         return dict(json.loads(cache.read_text())) if cache else {}
     except (OSError, ValueError):
@@ -188,7 +188,7 @@ def _guarded(work: Callable[[], list[tuple[str, list[Any]]]]) -> list[tuple[str,
         raise DatasetError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
-def _colour(i: int) -> tuple[int, int, int]:
+def default_colour(i: int) -> tuple[int, int, int]:
     """The colour of class i in PASCAL VOC's colour map: three bits of i to each colour, highest first."""
     channels = [0, 0, 0]
     for bit in range(8):

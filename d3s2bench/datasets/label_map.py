@@ -47,13 +47,20 @@ class LabelMap:
         Raises:
             DatasetError: cannot be decoded, is a colour picture, or holds an id that the dataset does not know.
         """
-        labels = read_labels(file)
+        return self.map(read_labels(file), str(file), "check that it is of this dataset")
+
+    def map(self, labels: NDArray[Any], place: str, mend: str) -> Mask:
+        """``(H, W) uint8`` train ids of whole numbers ``(H, W)``; ``place`` and ``mend`` are for the error.
+
+        Raises:
+            DatasetError: an id that the dataset does not know.
+        """
+        labels = labels.astype(np.uint8) if labels.dtype == bool else labels  # a bool would pick, not look up
         mask: Mask = np.take(self.table, _within_16_bits(labels))
-        wrong = mask == UNKNOWN
-        if wrong.any():
+        if (wrong := mask == UNKNOWN).any():
             raise DatasetError(
-                f"{file} holds label {labels[wrong][0]}, but its classes are {ranges(self.classes)} and it ignores "
-                f"{ranges({*self.ignored, IGNORE})}: mend the mask, or check that it is of this dataset"
+                f"{place} holds label {labels[wrong][0]}, but its classes are {ranges(self.classes)} and it ignores "
+                f"{ranges({*self.ignored, IGNORE})}: mend the mask, or {mend}"
             )
         return mask
 
@@ -66,7 +73,7 @@ def read_labels(file: Path) -> NDArray[Any]:
     labels = np.array(decode(file))
     if labels.ndim != 2:
         raise DatasetError(f"{file} is a colour picture: a mask must hold one class id per pixel (grey or palette PNG)")
-    return labels.astype(np.uint8) if labels.dtype == bool else labels  # a bool would pick, not look up
+    return labels
 
 
 def _within_16_bits(labels: NDArray[Any]) -> NDArray[Any]:

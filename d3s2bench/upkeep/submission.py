@@ -46,13 +46,11 @@ def create(folder: Path, out: Path, title: str, contact: str, link: str = "") ->
     """Writes the finished records of a run folder as a submission to ``out``.
 
     Raises:
-        ConfigError: no title or no contact, or ``out`` exists.
-        StoreError: no finished record, or one that is not whole.
+        ConfigError: no title or no contact.
+        StoreError: no finished record, one that is not whole, or ``out`` exists.
     """
     if not (title.strip() and contact.strip()):
         raise ConfigError("a submission names its --title and a --contact: a maintainer may have a question")
-    if out.exists():
-        raise ConfigError(f"{out} exists: give a folder that is not there yet")
     records = _finished(folder)
     if not records:
         raise StoreError(f"{folder} holds no finished record: run the matrix to its end first")

@@ -7,5 +7,9 @@ from d3s2bench import Component, hookimpl
 
 @hookimpl
 def register_evaluators() -> list[Component]:
-    summary = "U-Net and DeepLab students in plain torch, from random initialisation"
-    return [Component("evaluator", "torch", "d3s2bench_evaluators.torch_evaluator:Torch", summary)]
+    """``mmseg`` requires nothing here: it may be installed for another interpreter, and says itself what is missing."""
+    home = "d3s2bench_evaluators"
+    return [
+        Component("evaluator", "torch", f"{home}.torch_evaluator:Torch", "Small and published networks in plain torch"),
+        Component("evaluator", "mmseg", f"{home}.mmseg_evaluator:Mmseg", "mmsegmentation's Runner, in its own process"),
+    ]

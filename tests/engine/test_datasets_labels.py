@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from d3s2bench import DatasetError
 from d3s2bench.datasets.class_table import class_table
 from d3s2bench.datasets.coco_stuff import RAW_10K, RAW_164K
-from d3s2bench.datasets.folder import _colour
+from d3s2bench.datasets.folder import default_colour
 from d3s2bench.datasets.label_map import UNKNOWN, LabelMap, ranges, read_labels
 
 SIZES = {
@@ -66,7 +66,7 @@ def test_known_rows(place: tuple[str, int], expected: tuple[int, str, tuple[int,
 
 
 def test_vocs_colours_are_its_colour_map() -> None:
-    assert class_table("voc2012").palette == tuple(_colour(i) for i in range(21))
+    assert class_table("voc2012").palette == tuple(default_colour(i) for i in range(21))
 
 
 def test_cocos_unused_ids_are_the_things_that_nobody_segmented() -> None:

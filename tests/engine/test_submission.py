@@ -171,7 +171,7 @@ def test_what_is_no_submission_is_told(tmp_path: Path, submission: Path) -> None
     write_json(submission / MANIFEST, read_json(submission / MANIFEST) | {"schema": 2})
     with pytest.raises(StoreError, match="no valid manifest: schema"):
         check(submission)
-    with pytest.raises(ConfigError, match="exists"):
+    with pytest.raises(StoreError, match="exists"):
         create(STUDY, submission, "title", "contact")
     with pytest.raises(ConfigError, match="--title and a --contact"):
         create(STUDY, tmp_path / "other", " ", "contact")

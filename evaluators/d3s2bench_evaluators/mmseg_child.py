@@ -1,0 +1,90 @@
+"""Our side of ``mmseg_process``: starts it for one job in its interpreter, passes on progress, returns the result."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+from d3s2bench import ConfigError, Json, StageError
+from d3s2bench_evaluators import mmseg_process
+
+Progress: TypeAlias = Callable[[int, int, str], None]
+
+SCRIPT = Path(mmseg_process.__file__)
+
+
+def run_job(
+    python: str,
+    job: Json,
+    log: Path | None = None,
+    progress: Progress | None = None,
+    script: Path = SCRIPT,
+) -> dict[str, Any]:
+    """Runs ``job`` with the interpreter ``python`` and waits; the process never outlives this call, nor this process.
+
+    ``log`` is appended whatever its libraries print.
+
+    Raises:
+        ConfigError: no such interpreter, or what the process says is for the user to mend.
+        StageError: it ended without a result.
+    """
+    with log.open("a+b") if log else tempfile.TemporaryFile() as errors:
+        process = _started(python, job, script, errors)
+        try:
+            result = _result(process, job, progress)
+            if result is None:
+                raise StageError(_why(job["job"], process.wait(), errors, log))
+            return result
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _started(python: str, job: Json, script: Path, errors: IO[bytes]) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    try:
+        return subprocess.Popen(
+            [python, str(script)], stdin=pipe, stdout=pipe, stderr=errors, env=_environment(job), text=True
+        )
+    except OSError as error:
+        what = error.strerror or error
+        raise ConfigError(f"evaluator mmseg: '{python}' does not run: {what}; name a Python interpreter") from error
+
+
+def _environment(job: Json) -> dict[str, str]:
+    threads = str(job.get("threads", 1))
+    numeric = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
+    return os.environ | numeric | ({"CUDA_VISIBLE_DEVICES": ""} if job.get("device") == "cpu" else {})
+
+
+def _result(process: subprocess.Popen[str], job: Json, progress: Progress | None) -> dict[str, Any] | None:
+    """None when the process ends before it has one."""
+    assert process.stdin and process.stdout
+    with suppress(BrokenPipeError):  # it did not start; its log says why
+        process.stdin.write(json.dumps(job) + "\n")
+        process.stdin.flush()  # and stays open: its end tells the process that we are gone
+    for line in process.stdout:
+        if not line.endswith("\n"):
+            return None  # torn: it died while it wrote
+        answer = json.loads(line)
+        if "error" in answer:
+            raise ConfigError(answer["error"])
+        if "result" in answer:
+            return dict(answer["result"])
+        if progress:
+            progress(*answer["progress"])
+    return None
+
+
+def _why(job: str, code: int, errors: IO[bytes], log: Path | None) -> str:
+    """One line: the signal that ended the process, or the last line that it wrote."""
+    errors.seek(0)
+    said = [line.strip() for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
+    reason = f"signal {-code}; out of memory?" if code < 0 else (said[-1] if said else f"exit status {code}")
+    return f"mmseg ended in the middle of job '{job}' ({reason})" + (f": see {log}" if log else "")

@@ -1,0 +1,266 @@
+"""An mmseg config brought to a dataset and a protocol: plain values in, plain values out, no mmseg.
+
+The config keeps its network, its losses, its optimiser but for the learning rate, its augmentation and the shape of its
+learning-rate schedule. What depends on the dataset or the protocol is replaced, and so is what needs a compiled or a
+distributed mmcv, or the network:
+
+- weights start at random, or from ``pretrained`` in the backbone;
+- SyncBN becomes BN, which on one device is the same;
+- heads get the number of classes, and lose the weights of another dataset's classes;
+- the schedule's milestones shrink or grow with the number of iterations;
+- the crop is the protocol's size; images are brought to its ``scale`` (``size`` where that is null) as the config
+  brings them to its own, with or without their aspect, and within the config's own random range;
+- labels are train ids as they are (``reduce_zero_label`` is for raw files), the test looks at whole images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from d3s2bench import ConfigError, Json
+
+Part: TypeAlias = dict[str, Any]
+
+PRECISIONS: dict[str, Part] = {
+    "fp32": {"type": "OptimWrapper"},
+    "bf16": {"type": "AmpOptimWrapper", "dtype": "bfloat16"},
+    "fp16": {"type": "AmpOptimWrapper", "dtype": "float16", "loss_scale": "dynamic"},
+}
+MILESTONES = ("begin", "end", "T_max", "total_steps", "milestones", "step_size")
+"""What schedulers count in iterations."""
+
+
+def own_learning_rate(config: Json) -> float:
+    """Raises ConfigError for a config that sets none."""
+    try:
+        return float(config["optim_wrapper"]["optimizer"]["lr"])
+    except KeyError as error:
+        raise ConfigError(f"the mmseg config sets no optim_wrapper.optimizer.lr (no {error})") from error
+
+
+def network_config(config: Json, classes: int, protocol: Json, pretrained: Path | None = None) -> Part:
+    """What predicting needs: the network and the transforms of an image."""
+    _check(config)
+    return {
+        "default_scope": "mmseg",
+        "imports": _imports(config),
+        "model": _model(config["model"], classes, protocol["size"], pretrained),
+        "test_pipeline": [{"type": "LoadImageFromFile"}, *_transforms(_pipeline(config, "test"), config, protocol)],
+    }
+
+
+def training_config(
+    config: Json, classes: tuple[str, ...], protocol: Json, work: Path, seed: int, pretrained: Path | None = None
+) -> Part:
+    """What mmseg's Runner takes to train on ``work/pairs``; its checkpoints go to ``work/runner``.
+
+    Raises:
+        ConfigError: the config is only a part of one, or counts in epochs.
+    """
+    iterations = protocol["iterations"]
+    return {
+        **network_config(config, len(classes), protocol, pretrained),
+        "train_dataloader": _loader(config, classes, protocol, work / "pairs"),
+        "train_cfg": {"type": "IterBasedTrainLoop", "max_iters": iterations, "val_interval": iterations + 1},
+        "optim_wrapper": _optimizer(config["optim_wrapper"], protocol),
+        "param_scheduler": _schedule(config, iterations),
+        "custom_hooks": list(config.get("custom_hooks") or ()),
+        "default_hooks": {
+            "logger": {"type": "LoggerHook", "interval": 50, "log_metric_by_epoch": False},
+            "checkpoint": _checkpoints(iterations),
+        },
+        "log_processor": {"by_epoch": False},
+        "env_cfg": {"cudnn_benchmark": False},
+        "randomness": {"seed": seed},
+        "work_dir": str(work / "runner"),
+    }
+
+
+def _check(config: Json) -> None:
+    for name in ("model", "train_dataloader", "test_dataloader", "optim_wrapper", "train_cfg"):
+        if not config.get(name):
+            raise ConfigError(f"the mmseg config has no '{name}': give a whole config, not a part of one")
+    if not config["train_cfg"].get("max_iters"):
+        raise ConfigError("the mmseg config trains by epochs: protocols count iterations; set train_cfg.max_iters")
+
+
+def _imports(config: Json) -> list[str]:
+    named = (config.get("custom_imports") or {}).get("imports") or []
+    return [named] if isinstance(named, str) else list(named)
+
+
+# --- network ---------------------------------------------------------------------------------------------------------
+
+
+def _model(model: Json, classes: int, size: tuple[int, int], pretrained: Path | None) -> Part:
+    parts = {name: _for_classes(part, classes) if name.endswith("head") else part for name, part in model.items()}
+    found: Part = _everywhere(parts, _from_scratch)
+    if pretrained:
+        found["backbone"]["init_cfg"] = {"type": "Pretrained", "checkpoint": _address(pretrained)}
+    found["data_preprocessor"] = _preprocessor(model.get("data_preprocessor") or {}, size)
+    return found | {"test_cfg": {"mode": "whole"}}
+
+
+def _address(file: Path) -> str:
+    """``mmseg_process`` knows the scheme."""
+    return f"safetensors:{file}" if file.suffix == ".safetensors" else str(file)
+
+
+def _preprocessor(part: Json, size: tuple[int, int]) -> Part:
+    kept = {key: value for key, value in part.items() if key != "size_divisor"}
+    return {**kept, "size": (size[1], size[0])}
+
+
+def _from_scratch(part: Part) -> Part:
+    if part.get("type") == "SyncBN":
+        part["type"] = "BN"
+    if "pretrained" in part:
+        part["pretrained"] = None
+    if isinstance(init := part.get("init_cfg"), dict) and init.get("type") == "Pretrained":
+        part["init_cfg"] = None
+    return part
+
+
+def _for_classes(head: Any, classes: int) -> Any:
+    """A head or a list of heads for so many classes."""
+    if isinstance(head, list | tuple):
+        return [_for_classes(each, classes) for each in head]
+    if not head or "num_classes" not in head:
+        return head
+    before = head["num_classes"]
+    return _everywhere(head, lambda part: _part_for_classes(part, before, classes))
+
+
+def _part_for_classes(part: Part, before: int, classes: int) -> Part:
+    if "num_classes" in part:
+        part["num_classes"] = classes
+        if part.get("out_channels") in (1, before):  # of logits; Mask2Former's are of features
+            del part["out_channels"]
+            part.pop("threshold", None)
+    weights = part.get("class_weight")
+    if isinstance(weights, list | tuple) and len(weights) == before:
+        del part["class_weight"]
+    elif isinstance(weights, list | tuple) and len(weights) == before + 1:  # the last is of "no object"
+        part["class_weight"] = [1.0] * classes + [weights[-1]]
+    return part
+
+
+def _everywhere(value: Any, change: Callable[[Part], Part]) -> Any:
+    """A copy with ``change`` made to all dicts within."""
+    if isinstance(value, Mapping):
+        return change({key: _everywhere(each, change) for key, each in value.items()})
+    if isinstance(value, list | tuple):
+        return type(value)(_everywhere(each, change) for each in value)
+    return value
+
+
+# --- data ------------------------------------------------------------------------------------------------------------
+
+
+def _loader(config: Json, classes: tuple[str, ...], protocol: Json, pairs: Path) -> Part:
+    load = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}]
+    workers = protocol["loader_workers"]
+    return {
+        "batch_size": protocol["batch_size"],
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        "sampler": {"type": "InfiniteSampler", "shuffle": True},
+        "dataset": {
+            "type": "BaseSegDataset",
+            "metainfo": {"classes": list(classes)},
+            "data_root": str(pairs),
+            "data_prefix": {"img_path": "images", "seg_map_path": "annotations"},
+            "img_suffix": ".png",
+            "seg_map_suffix": ".png",
+            "reduce_zero_label": False,
+            "pipeline": [*load, *_transforms(_pipeline(config, "train"), config, protocol)],
+        },
+    }
+
+
+def _pipeline(config: Json, which: str) -> list[Part]:
+    """Of the dataset that the loader's wrappers (RepeatDataset and the like) hold."""
+    dataset: Any = config[f"{which}_dataloader"]["dataset"]
+    while isinstance(dataset, Mapping) and "dataset" in dataset:
+        dataset = dataset["dataset"]
+    if not isinstance(dataset, Mapping) or not dataset.get("pipeline"):
+        raise ConfigError(f"the mmseg config has no pipeline in {which}_dataloader.dataset")
+    return list(dataset["pipeline"])
+
+
+def _transforms(pipeline: list[Part], config: Json, protocol: Json) -> list[Part]:
+    """All but what loads, at the protocol's sizes."""
+    return [_sized(step, config, protocol) for step in pipeline if not step["type"].startswith("Load")]
+
+
+def _sized(step: Part, config: Json, protocol: Json) -> Part:
+    width, height = protocol["size"]
+    scale = tuple(protocol["scale"] or protocol["size"])
+    match step["type"]:
+        case "RandomCrop":
+            return {**step, "crop_size": (height, width)}
+        case "Pad":
+            return {**step, "size": (width, height)}
+        case "Resize" | "RandomResize":
+            kept = {key: value for key, value in step.items() if key != "scale_factor"}
+            return {**kept, "scale": scale}
+        case "RandomChoiceResize" | "ResizeShortestEdge":
+            return _shorter_edges(step, min(scale) / min(_crop(config)))
+    return dict(step)
+
+
+def _shorter_edges(step: Part, factor: float) -> Part:
+    """Lengths of edges, kept in proportion to the crop."""
+
+    def times(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return type(value)(times(each) for each in value)
+        return max(1, round(value * factor))
+
+    return {key: times(value) if key in ("scale", "scales", "max_size") else value for key, value in step.items()}
+
+
+def _crop(config: Json) -> tuple[int, int]:
+    for step in _pipeline(config, "train"):
+        if step["type"] == "RandomCrop":
+            size = step["crop_size"]
+            return (size, size) if isinstance(size, int) else (size[0], size[1])
+    raise ConfigError("the mmseg config resizes to lengths of edges, but has no RandomCrop to compare them with")
+
+
+# --- optimiser -------------------------------------------------------------------------------------------------------
+
+
+def _optimizer(wrapper: Json, protocol: Json) -> Part:
+    precision = protocol["precision"]
+    if precision not in PRECISIONS:
+        raise ConfigError(f"protocol: precision is '{precision}', must be one of {', '.join(PRECISIONS)}")
+    optimizer = {**wrapper["optimizer"], "lr": protocol["learning_rate"]}
+    kept = {key: value for key, value in wrapper.items() if key not in ("type", "dtype", "loss_scale")}
+    return {**kept, **PRECISIONS[precision], "optimizer": optimizer}
+
+
+def _schedule(config: Json, iterations: int) -> list[Part]:
+    """The config's schedulers, stretched, without those that shrink to a single step: mmengine's warm-up of one step
+    sets the rate to its first value and never back, so that nothing would be learnt."""
+    schedulers = config.get("param_scheduler") or []
+    schedulers = [schedulers] if isinstance(schedulers, Mapping) else schedulers
+    if any(each.get("by_epoch", True) for each in schedulers):
+        raise ConfigError("the mmseg config schedules by epochs: set by_epoch=False in its param_scheduler")
+    stretched = [_stretched(each, iterations / config["train_cfg"]["max_iters"]) for each in schedulers]
+    return [each for each in stretched if each.get("end", 2) - each.get("begin", 0) >= 2]
+
+
+def _stretched(scheduler: Json, factor: float) -> Part:
+    return {k: _times(v, factor) if k in MILESTONES and v is not None else v for k, v in scheduler.items()}
+
+
+def _times(value: Any, factor: float) -> Any:
+    return [_times(each, factor) for each in value] if isinstance(value, list | tuple) else round(value * factor)
+
+
+def _checkpoints(iterations: int) -> Part:
+    """Two, since a kill may tear the newer one."""
+    return {"type": "CheckpointHook", "by_epoch": False, "interval": max(1, iterations // 20), "max_keep_ckpts": 2}

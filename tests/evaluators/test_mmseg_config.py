@@ -1,0 +1,149 @@
+"""mmseg configs brought to a dataset and a protocol: values in, values out, known answers."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from d3s2bench import ConfigError
+from d3s2bench_evaluators.mmseg_config import network_config, own_learning_rate, training_config
+
+CLASSES = ("ground", "red", "green")
+PROTOCOL = {
+    "size": [96, 64],
+    "scale": None,
+    "iterations": 1600,
+    "batch_size": 4,
+    "learning_rate": 1e-3,
+    "precision": "fp32",
+    "loader_workers": 0,
+}
+LOAD = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations", "reduce_zero_label": True}]
+CONFIG: dict[str, Any] = {
+    "model": {
+        "type": "EncoderDecoder",
+        "pretrained": "torchvision://resnet50",
+        "data_preprocessor": {"type": "SegDataPreProcessor", "size": (512, 512), "pad_val": 0},
+        "backbone": {
+            "type": "ResNet",
+            "norm_cfg": {"type": "SyncBN", "requires_grad": True},
+            "init_cfg": {"type": "Pretrained", "checkpoint": "https://somewhere/resnet50.pth"},
+        },
+        "decode_head": {
+            "type": "Mask2FormerHead",
+            "num_classes": 150,
+            "out_channels": 256,
+            "loss_cls": {"class_weight": [1.0] * 150 + [0.1]},
+        },
+        "auxiliary_head": [{"num_classes": 150, "loss_decode": {"class_weight": [0.5] * 150}}],
+        "test_cfg": {"mode": "slide", "crop_size": (512, 512)},
+    },
+    "train_dataloader": {
+        "batch_size": 2,
+        "dataset": {
+            "type": "RepeatDataset",
+            "dataset": {
+                "pipeline": [
+                    *LOAD,
+                    {"type": "RandomResize", "scale": (2048, 512), "ratio_range": (0.5, 2.0), "keep_ratio": True},
+                    {"type": "RandomChoiceResize", "scales": [256, 512], "max_size": 2048},
+                    {"type": "RandomCrop", "crop_size": (512, 512), "cat_max_ratio": 0.75},
+                    {"type": "PackSegInputs"},
+                ]
+            },
+        },
+    },
+    "test_dataloader": {
+        "dataset": {
+            "pipeline": [
+                LOAD[0],
+                {"type": "Resize", "scale": (2048, 512), "keep_ratio": True},
+                LOAD[1],
+                {"type": "PackSegInputs"},
+            ]
+        }
+    },
+    "optim_wrapper": {"type": "AmpOptimWrapper", "loss_scale": "dynamic", "optimizer": {"type": "SGD", "lr": 0.01}},
+    "param_scheduler": [
+        {"type": "LinearLR", "by_epoch": False, "begin": 0, "end": 1500},
+        {"type": "PolyLR", "by_epoch": False, "begin": 1500, "end": 160000},
+    ],
+    "train_cfg": {"type": "IterBasedTrainLoop", "max_iters": 160000},
+    "custom_imports": {"imports": "mmdet.models"},
+}
+
+
+def adapted(changes: dict[str, Any] | None = None, **protocol: Any) -> dict[str, Any]:
+    config = deepcopy(CONFIG) | (changes or {})
+    before = deepcopy(config)
+    found = training_config(config, CLASSES, PROTOCOL | protocol, Path("/work"), 7)
+    assert config == before, "the config itself must stay as it is"
+    return found
+
+
+def test_the_network_starts_at_random_for_our_classes() -> None:
+    model = adapted()["model"]
+    assert model["pretrained"] is None and model["backbone"]["init_cfg"] is None
+    assert model["backbone"]["norm_cfg"] == {"type": "BN", "requires_grad": True}
+    assert model["decode_head"]["num_classes"] == 3 and model["auxiliary_head"][0]["num_classes"] == 3
+    assert model["decode_head"]["out_channels"] == 256, "these are features"
+    assert model["decode_head"]["loss_cls"]["class_weight"] == [1.0, 1.0, 1.0, 0.1]
+    assert model["auxiliary_head"][0]["loss_decode"] == {}, "weights of another dataset's classes"
+    assert model["test_cfg"] == {"mode": "whole"}
+    assert model["data_preprocessor"] == {"type": "SegDataPreProcessor", "size": (64, 96), "pad_val": 0}
+
+
+def test_a_backbone_starts_from_a_file() -> None:
+    model = network_config(CONFIG, 3, PROTOCOL, Path("/weights/resnet.safetensors"))["model"]
+    checkpoint = "safetensors:/weights/resnet.safetensors"
+    assert model["backbone"]["init_cfg"] == {"type": "Pretrained", "checkpoint": checkpoint}
+
+
+def test_augmentation_is_the_configs_at_our_size() -> None:
+    load, labels, resize, choice, crop, pack = adapted()["train_dataloader"]["dataset"]["pipeline"]
+    assert (load, labels) == ({"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}), "train ids as they are"
+    assert resize == {"type": "RandomResize", "scale": (96, 64), "ratio_range": (0.5, 2.0), "keep_ratio": True}
+    assert choice == {"type": "RandomChoiceResize", "scales": [32, 64], "max_size": 256}
+    assert crop == {"type": "RandomCrop", "crop_size": (64, 96), "cat_max_ratio": 0.75}
+    assert pack == {"type": "PackSegInputs"}
+
+
+def test_prediction_reads_no_annotation() -> None:
+    wide = {"type": "Resize", "scale": (256, 64), "keep_ratio": True}
+    assert adapted(scale=[256, 64])["test_pipeline"] == [LOAD[0], wide, {"type": "PackSegInputs"}]
+
+
+def test_the_schedule_shrinks_with_the_iterations() -> None:
+    found = adapted()
+    assert found["train_cfg"]["max_iters"] == 1600
+    assert [(each["begin"], each["end"]) for each in found["param_scheduler"]] == [(0, 15), (15, 1600)]
+    for iterations in (10, 100):  # 0 and 1 of them would warm up
+        assert [each["type"] for each in adapted(iterations=iterations)["param_scheduler"]] == ["PolyLR"]
+
+
+def test_the_optimiser_keeps_all_but_rate_and_precision() -> None:
+    assert own_learning_rate(CONFIG) == 0.01
+    assert adapted()["optim_wrapper"] == {"type": "OptimWrapper", "optimizer": {"type": "SGD", "lr": 1e-3}}
+    assert adapted(precision="bf16")["optim_wrapper"]["dtype"] == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"model": None}, "no 'model'"),
+        ({"train_cfg": {"max_epochs": 12}}, "trains by epochs"),
+        ({"param_scheduler": {"type": "PolyLR", "end": 12}}, "schedules by epochs"),
+        ({"test_dataloader": {"dataset": {}}}, "no pipeline in test_dataloader"),
+    ],
+)
+def test_a_config_that_will_not_do_says_why(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        adapted(changes)
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ConfigError, match="must be one of fp32, bf16, fp16"):
+        adapted(precision="int8")
