@@ -43,8 +43,7 @@ class AttnFd(Loss):
         self.pairs = paired(network, teacher)
         self.layers = tuple(ours for ours, _ in self.pairs)
         self.bridges = nn.ModuleList(
-            Bridge(network.blocks[ours].last_norm.num_features, teacher.class_features[theirs][0].shape[1])
-            for ours, theirs in self.pairs
+            Bridge(network.widths[ours], teacher.class_features[theirs][0].shape[1]) for ours, theirs in self.pairs
         )
 
     def forward(self, step: Step) -> Tensor:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from d3s2bench import IGNORE, Context, Counts, Image, Json, Mask, Split
 from d3s2bench_evaluators.batches import as_images, resize_image
-from d3s2bench_evaluators.networks import resize
+from d3s2bench_evaluators.crops import fitted
+from d3s2bench_evaluators.networks import Network, resize
+from d3s2bench_evaluators.windows import Scores, inference
 
 LOGITS_PER_BATCH = 2**23
 """Bounds the memory of a batch of logits (32 MiB)."""
@@ -20,26 +22,27 @@ Pairs = list[tuple[Image, Mask]]
 
 
 @torch.no_grad()
-def count(network: nn.Module, split: Split, protocol: Json, context: Context) -> Counts:
+def count(network: Network, split: Split, protocol: Json, context: Context) -> Counts:
     """Confusion ``(N, C, C) int64`` of each image: rows = truth, columns = prediction, ignored pixels left out.
 
-    The image is brought to the protocol's size, the logits bilinearly to the size of the mask, in float32.
+    The image is brought to the protocol's size, or kept in its aspect within the protocol's ``fit``; the network's
+    scores, of the whole or of windows, bilinearly to the size of the mask; in float32.
     """
-    classes = len(context.dataset.classes)
+    classes, scores = len(context.dataset.classes), inference(network, protocol)
     counts: list[NDArray[np.int64]] = [np.zeros((0, classes, classes), np.int64)]
     done = 0
-    for pairs in _batches(split, classes, tuple(protocol["size"])):
+    for pairs in _batches(split, classes, protocol):
         truth = torch.from_numpy(np.stack([mask for _, mask in pairs])).to(context.device).long()
         images = as_images([image for image, _ in pairs], context.device)
-        counts.append(confusion(truth, predict(network, images, truth.shape[1:]), classes))
+        counts.append(confusion(truth, predict(scores, images, truth.shape[1:]), classes))
         done += len(pairs)
         context.progress(done, len(split), "")
     return Counts(np.concatenate(counts))
 
 
-def predict(network: nn.Module, images: Tensor, size: torch.Size) -> Tensor:
+def predict(scores: Scores, images: Tensor, size: torch.Size) -> Tensor:
     """Classes ``(B, *size) int64`` of images ``(B, 3, h, w)`` in 0…1."""
-    return resize(network(images), size).argmax(1)
+    return resize(scores(images), size).argmax(1)
 
 
 def confusion(truth: Tensor, predicted: Tensor, classes: int) -> NDArray[np.int64]:
@@ -50,14 +53,23 @@ def confusion(truth: Tensor, predicted: Tensor, classes: int) -> NDArray[np.int6
     return flat.view(len(truth), classes, classes).cpu().numpy()
 
 
-def _batches(split: Split, classes: int, size: tuple[int, int]) -> Iterator[Pairs]:
-    """Images at the network's size with their masks, neighbours with masks of one size together."""
+def _batches(split: Split, classes: int, protocol: Json) -> Iterator[Pairs]:
+    """Images at the network's size with their masks, neighbours of one size together."""
     pairs: Pairs = []
     for i in range(len(split)):
-        mask = split.mask(i)
-        if pairs and (mask.shape != pairs[0][1].shape or (len(pairs) + 1) * classes * mask.size > LOGITS_PER_BATCH):
+        image, mask = split.image(i), split.mask(i)
+        image = resize_image(image, input_size(image, protocol))
+        full = (len(pairs) + 1) * classes * mask.size > LOGITS_PER_BATCH
+        if pairs and (full or image.shape != pairs[0][0].shape or mask.shape != pairs[0][1].shape):
             yield pairs
             pairs = []
-        pairs.append((resize_image(split.image(i), size), mask))
+        pairs.append((image, mask))
     if pairs:
         yield pairs
+
+
+def input_size(image: Image, protocol: Json) -> tuple[int, int]:
+    """The (width, height) at which the network sees a picture to be scored."""
+    if "fit" in protocol:
+        return fitted((image.shape[1], image.shape[0]), protocol)
+    return protocol["size"][0], protocol["size"][1]

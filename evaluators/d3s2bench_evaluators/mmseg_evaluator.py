@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from d3s2bench import ConfigError, Context, Counts, Json, ModelError, Split, Teacher, derive_seed, unknown_name
-from d3s2bench_evaluators import mmseg_config, mmseg_files
-from d3s2bench_evaluators.mmseg_child import run_job
+from d3s2bench_evaluators import mmseg_config, mmseg_process, tool_files
+from d3s2bench_evaluators.tool_process import Tool, run_job
 
 PYTHON = "D3S2BENCH_MMSEG_PYTHON"
+TOOL = Tool("mmseg", Path(mmseg_process.__file__))
 
 CONFIGS = {
     **{f"segformer-b{n}": f"segformer/segformer_mit-b{n}_8xb2-160k_ade20k-512x512.py" for n in range(6)},
@@ -94,7 +95,7 @@ class Mmseg:
         work, classes = _work(context), tuple(context.dataset.classes)
         config, weights = _literal(self._described(arch)), work / "weights.safetensors"
         if not weights.exists():
-            mmseg_files.write_pairs(pairs, work / "pairs", context)
+            tool_files.write_pairs(pairs, work / "pairs", context)
             seed = derive_seed("mmseg", context.seed) % 2**31  # numpy takes no more than 2**32
             first = Path(self.pretrained).resolve() if self.pretrained else None
             training = mmseg_config.training_config(config, classes, protocol, work, seed, first)
@@ -107,10 +108,10 @@ class Mmseg:
         for folder in (images, predictions):  # of an evaluation that was killed, maybe on another split
             shutil.rmtree(folder, ignore_errors=True)
         predictions.mkdir(parents=True)
-        items = mmseg_files.write_images(split, images, context)
+        items = tool_files.write_images(split, images, context)
         job = {"job": "predict", "config": repr(model.config), "weights": str(model.weights), "items": items}
         self._run({**job, "images": str(images), "predictions": str(predictions)}, protocol, context)
-        return mmseg_files.count(split, predictions, context)
+        return tool_files.count(split, predictions, context)
 
     def save_teacher(self, model: Trained, pairs: Split, folder: Path, context: Context) -> None:
         raise ConfigError(NO_TEACHER)
@@ -120,7 +121,7 @@ class Mmseg:
 
     def _run(self, job: Json, protocol: Json, context: Context) -> None:
         job = {**job, "threads": protocol.get("threads", 1), "device": context.device}
-        run_job(self._interpreter(), job, _work(context) / "mmseg.log", context.progress)
+        run_job(TOOL, self._interpreter(), job, _work(context) / "mmseg.log", context.progress)
 
     def _interpreter(self) -> str:
         return self.python or os.environ.get(PYTHON) or sys.executable
@@ -166,7 +167,7 @@ def _work(context: Context) -> Path:
 @cache
 def _description(python: str, config: str) -> Json:
     """What ``mmseg_process.describe`` tells; it takes seconds, since mmengine imports torch."""
-    return run_job(python, {"job": "describe", "config": config})
+    return run_job(TOOL, python, {"job": "describe", "config": config})
 
 
 def _literal(described: Json) -> dict[str, Any]:

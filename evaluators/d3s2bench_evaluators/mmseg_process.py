@@ -2,7 +2,7 @@
 
 It reads one job, a line of JSON, on stdin; answers on stdout in lines of JSON: ``progress``, at last ``result`` or, for
 what a user can mend, ``error``. Whatever a library prints goes to stderr. It ends when stdin is closed, which is when
-its parent ends. ``mmseg_child`` is the other side.
+its parent ends. ``tool_process`` is the other side.
 
 mmcv-lite will do in place of a compiled mmcv, for networks whose operations have a way in plain torch.
 """

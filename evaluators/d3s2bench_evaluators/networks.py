@@ -1,11 +1,12 @@
-"""The students: small networks with BatchNorm that learn from random initialisation on one CPU core in seconds.
+"""What all students look like, and the small ones that learn from random initialisation on one CPU core in seconds.
 
-Each network keeps its ``blocks`` by name, from shallow to deep to output; a block ends in BatchNorm and ReLU, which is
-where a teacher is tapped. ``pooled_layer`` names the last block of the encoder.
+Each network keeps its ``blocks`` by name, from shallow to deep to output, which is where a teacher is tapped; those of
+the small networks end in BatchNorm and ReLU. ``pooled_layer`` names the last block of the encoder.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
@@ -15,10 +16,39 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from d3s2bench import Tap
+from d3s2bench import ModelError, Tap
 
 INPUT_MEAN, INPUT_STD = 0.5, 0.25
 """Images in 0…1 are brought to about zero mean and unit variance inside the network."""
+
+
+class Network(nn.Module, ABC):
+    """Images ``(B, 3, H, W)`` in 0…1 → logits ``(B, C, H, W)`` at their size."""
+
+    classes: int
+
+    @property
+    @abstractmethod
+    def blocks(self) -> Mapping[str, nn.Module]: ...
+
+    @property
+    @abstractmethod
+    def widths(self) -> Mapping[str, int]:
+        """Block → the channels that leave it."""
+
+    @property
+    @abstractmethod
+    def pooled_layer(self) -> str: ...
+
+    @property
+    def norms(self) -> Mapping[str, nn.BatchNorm2d]:
+        """Block → the BatchNorm that it ends in; empty for a network whose blocks end in none."""
+        return {}
+
+    def scores(self, images: Tensor) -> Tensor:
+        """What is averaged over windows and brought to the annotation's size before the largest wins."""
+        scores: Tensor = self(images)
+        return scores
 
 
 class Block(nn.Module):
@@ -75,7 +105,23 @@ Tappable: TypeAlias = Block | ConvBlock | Pyramid
 """What ends in ``last_norm`` and ReLU."""
 
 
-class UNet(nn.Module):
+class Normed(Network):
+    """A network whose blocks end in BatchNorm and ReLU."""
+
+    @property
+    @abstractmethod
+    def blocks(self) -> dict[str, Tappable]: ...
+
+    @property
+    def norms(self) -> dict[str, nn.BatchNorm2d]:
+        return {name: block.last_norm for name, block in self.blocks.items()}
+
+    @property
+    def widths(self) -> dict[str, int]:
+        return {name: norm.num_features for name, norm in self.norms.items()}
+
+
+class UNet(Normed):
     """A U-Net (Ronneberger et al. 2015) of residual blocks: strided on the way down, bilinear on the way up.
 
     ``channels`` are those of the stages from 1/2 resolution to 1/4, 1/8, … For speed, full resolution is left to the
@@ -113,7 +159,7 @@ class UNet(nn.Module):
         return F.pixel_shuffle(self.head(x), 2)[..., :height, :width]
 
 
-class DeepLab(nn.Module):
+class DeepLab(Normed):
     """A small DeepLabV3+ (Chen et al. 2018): dilated residual encoder, atrous pyramid, one skip from 1/2 resolution.
 
     ``channels`` are those of the stem at 1/2, of the residual stage at 1/4 and of the two dilated stages at 1/8.
@@ -156,21 +202,23 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 
-Network: TypeAlias = UNet | DeepLab
-FAMILIES: Mapping[str, type[Network]] = {"unet": UNet, "deeplab": DeepLab}
+FAMILIES: Mapping[str, type[UNet | DeepLab]] = {"unet": UNet, "deeplab": DeepLab}
 
 
 @contextmanager
 def tapped(network: Network, tap: Tap, layers: Iterable[str]) -> Iterator[dict[str, Tensor]]:
-    """Collects these blocks' taps during a forward pass."""
+    """Collects these blocks' taps during a forward pass. Raises ModelError where there is no such tap."""
     seen: dict[str, Tensor] = {}
     with ExitStack() as hooks:
         for name in layers:
-            hooks.enter_context(_hook(network.blocks[name], tap, name, seen))
+            hooks.enter_context(_hook(network, tap, name, seen))
         yield seen
 
 
-def _hook(block: Tappable, tap: Tap, name: str, seen: dict[str, Tensor]) -> Any:
+def _hook(network: Network, tap: Tap, name: str, seen: dict[str, Tensor]) -> Any:
     if tap == "activation":
+        block = network.blocks[name]
         return block.register_forward_hook(lambda module, inputs, output: seen.__setitem__(name, output))
-    return block.last_norm.register_forward_pre_hook(lambda module, inputs: seen.__setitem__(name, inputs[0]))
+    if name not in network.norms:
+        raise ModelError(f"{name} of the teacher ends in no BatchNorm: use a teacher of an architecture with")
+    return network.norms[name].register_forward_pre_hook(lambda module, inputs: seen.__setitem__(name, inputs[0]))

@@ -33,14 +33,15 @@ class TorchTeacher:
         self.size = size
         self.layers = tuple(network.blocks)
         self.pooled_layer = network.pooled_layer
-        self.batchnorm: Stats = {name: _running(block.last_norm) for name, block in network.blocks.items()}
+        self.batchnorm: Stats = {name: _running(norm) for name, norm in network.norms.items()}
         self.class_features: Stats = {}
 
     def features(self, images: Tensor, tap: Tap = "activation") -> tuple[Tensor, Mapping[str, Tensor]]:
         """Logits ``(B, C, H, W)`` at the images' size and layer → ``(B, D, h, w)`` at the layer's.
 
         Images in 0…1 of another size than the teacher's are resized to it (bilinear, antialiased), differentiably.
-        ``activation`` is a block's output after ReLU, ``batchnorm_input`` what enters its last BatchNorm.
+        ``activation`` is a block's output (after ReLU, where it ends in one), ``batchnorm_input`` what enters the
+        BatchNorm it ends in: ModelError where it ends in none.
         """
         with tapped(self.network, tap, self.layers) as seen:
             logits = self.network(_fit(images, self.size))
@@ -83,7 +84,7 @@ def class_features(teacher: TorchTeacher, pairs: Resized, classes: int, context:
     Activations of the pairs as they are; masks are brought to a layer's resolution with nearest neighbour. Sums run
     in float64 over all pairs. The std is that of the population.
     """
-    sums = {name: Moments(classes, len(mean), context.device) for name, (mean, _) in teacher.batchnorm.items()}
+    sums = {name: Moments(classes, width, context.device) for name, width in teacher.network.widths.items()}
     for first in range(0, len(pairs), BATCH):
         images, masks = pairs.batch(range(first, min(first + BATCH, len(pairs))), context.device)
         with torch.no_grad():
@@ -133,7 +134,7 @@ def _load_network(folder: Path, device: str) -> TorchTeacher:
 
 def _class_stats(stored: Mapping[str, Tensor], name: str, teacher: TorchTeacher) -> tuple[Tensor, Tensor]:
     mean, std = stored[f"{name}.mean"], stored[f"{name}.std"]
-    expected = (teacher.network.classes, len(teacher.batchnorm[name][0]))
+    expected = (teacher.network.classes, teacher.network.widths[name])
     if mean.shape != expected or std.shape != expected:
         raise ValueError(f"class features of {name} are {tuple(mean.shape)}, not {expected}")
     return mean, std

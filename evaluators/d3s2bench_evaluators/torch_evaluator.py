@@ -1,4 +1,4 @@
-"""The evaluator ``torch``: students in plain torch, trained from random initialisation."""
+"""The evaluator ``torch``: students without compiled operations, from random initialisation or from a backbone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d3s2bench import ConfigError, Context, Counts, Json, Split, Teacher
-from d3s2bench_evaluators.protocol import RECIPES, default_protocol
+from d3s2bench_evaluators.protocol import architectures, completed, dataset_recipe, default_protocol
 
 if TYPE_CHECKING:
     from d3s2bench_evaluators.batches import Resized
@@ -50,10 +50,19 @@ class Torch:
         return () if self.labels == "hard" else ("teacher",)
 
     def architectures(self) -> tuple[str, ...]:
-        return tuple(RECIPES)
+        return architectures()
 
     def protocol(self, arch: str, size: tuple[int, int]) -> dict[str, Any]:
         return default_protocol(arch, size)
+
+    def dataset_recipe(self, arch: str, dataset: str) -> dict[str, Any]:
+        """What the published recipe of an architecture changes for a dataset: its crop (``size``), its iterations."""
+        return dataset_recipe(arch, dataset)
+
+    def completed(self, arch: str, protocol: Json) -> dict[str, Any]:
+        """A protocol whose overrides are in place, with what they leave open: a backbone's digest, the rest of a
+        network's values. Raises ConfigError or ModelError."""
+        return completed(arch, protocol)
 
     def train(self, pairs: Split, arch: str, protocol: Json, context: Context) -> Student:
         from d3s2bench_evaluators.training import train

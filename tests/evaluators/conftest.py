@@ -73,7 +73,8 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Context]:
 
 @pytest.fixture(scope="session")
 def teachers(tmp_path_factory: pytest.TempPathFactory, context: Callable[..., Context]) -> dict[str, TorchTeacher]:
-    """A teacher of each architecture, trained for a few steps."""
+    """A teacher of each small architecture, trained for a few steps."""
+    from d3s2bench_evaluators.protocol import RECIPES
     from d3s2bench_evaluators.teacher import load_teacher
     from d3s2bench_evaluators.torch_evaluator import Torch
 
@@ -83,4 +84,4 @@ def teachers(tmp_path_factory: pytest.TempPathFactory, context: Callable[..., Co
         Torch().save_teacher(student, Rectangles(5), folder, context())
         return load_teacher(folder, "cpu")
 
-    return {arch: teach(arch) for arch in Torch().architectures()}
+    return {arch: teach(arch) for arch in RECIPES}

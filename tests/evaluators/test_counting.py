@@ -42,6 +42,9 @@ class Brightness(nn.Module):
         bright = images.mean(1, keepdim=True)
         return torch.cat([0.5 - bright, bright - 0.5, torch.full_like(bright, -9.0), torch.full_like(bright, -9.0)], 1)
 
+    def scores(self, images: Tensor) -> Tensor:
+        return self(images)
+
 
 @dataclass
 class Listed:

@@ -12,27 +12,28 @@ from pathlib import Path
 import pytest
 
 from d3s2bench import ConfigError, StageError
-from d3s2bench_evaluators.mmseg_child import run_job
+from d3s2bench_evaluators.mmseg_evaluator import TOOL
 from d3s2bench_evaluators.mmseg_process import _newest_checkpoint
+from d3s2bench_evaluators.tool_process import Tool, run_job
 
 JOB = {"job": "train", "threads": 3, "device": "cpu"}
 
 
-def script(folder: Path, body: str) -> Path:
-    """A script in the place of ours, that has read its job."""
+def script(folder: Path, body: str) -> Tool:
+    """A tool whose script has read its job."""
     file = folder / "script.py"
     file.write_text(f"import json, os, sys, time\njob = json.loads(sys.stdin.readline())\n{body}\n")
-    return file
+    return Tool("sample", file)
 
 
 def run(folder: Path, body: str) -> dict[str, object]:
-    return run_job(sys.executable, JOB, folder / "mmseg.log", script=script(folder, body))
+    return run_job(script(folder, body), sys.executable, JOB, folder / "sample.log")
 
 
 def test_progress_and_result_come_back(tmp_path: Path) -> None:
     body = "print('{\"progress\": [1, 2, \"loss 3\"]}', flush=True); print(json.dumps({'result': job}), flush=True)"
     told: list[tuple[int, int, str]] = []
-    found = run_job(sys.executable, JOB, None, lambda *now: told.append(now), script(tmp_path, body))
+    found = run_job(script(tmp_path, body), sys.executable, JOB, None, lambda *now: told.append(now))
     assert found == JOB and told == [(1, 2, "loss 3")]
 
 
@@ -55,7 +56,7 @@ def test_a_process_that_fails_gives_one_line(tmp_path: Path, body: str, reason: 
     with pytest.raises(StageError) as raised:
         run(tmp_path, body)
     message = str(raised.value)
-    assert reason in message and str(tmp_path / "mmseg.log") in message and "\n" not in message
+    assert reason in message and str(tmp_path / "sample.log") in message and "\n" not in message
 
 
 def test_what_the_user_can_mend_is_passed_on(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_what_the_user_can_mend_is_passed_on(tmp_path: Path) -> None:
 
 def test_an_interpreter_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing/python' does not run: No such file"):
-        run_job(str(tmp_path / "nothing" / "python"), JOB)
+        run_job(TOOL, str(tmp_path / "nothing" / "python"), JOB)
 
 
 def test_an_interpreter_without_mmsegmentation(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_an_interpreter_without_mmsegmentation(tmp_path: Path) -> None:
     bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
     bare.chmod(0o755)
     with pytest.raises(ConfigError, match=r"has no mmseg, mmengine.*pip install 'd3s2bench\[mmseg\]'"):
-        run_job(str(bare), {"job": "describe", "config": "any.py"})
+        run_job(TOOL, str(bare), {"job": "describe", "config": "any.py"})
 
 
 def test_an_interrupt_ends_the_process(tmp_path: Path) -> None:
@@ -82,11 +83,11 @@ def test_an_interrupt_ends_the_process(tmp_path: Path) -> None:
 
     body = "open(sys.argv[0] + '.pid', 'w').write(str(os.getpid()))\n"
     body += 'print(\'{"progress": [1, 2, ""]}\', flush=True); time.sleep(60)'
-    file = script(tmp_path, body)
+    tool = script(tmp_path, body)
     with pytest.raises(KeyboardInterrupt):
-        run_job(sys.executable, JOB, None, interrupt, file)
+        run_job(tool, sys.executable, JOB, None, interrupt)
     with pytest.raises(ProcessLookupError):
-        os.kill(int(Path(f"{file}.pid").read_text()), 0)
+        os.kill(int(Path(f"{tool.script}.pid").read_text()), 0)
 
 
 def test_it_ends_with_its_parent(tmp_path: Path) -> None:
@@ -94,10 +95,10 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
     watch = "sys.path.insert(0, os.path.dirname(job['process'])); import mmseg_process, threading\n"
     watch += "threading.Thread(target=mmseg_process._end_with_parent, daemon=True).start()\n"
     watch += "open(sys.argv[0] + '.pid', 'w').write(str(os.getpid())); time.sleep(60)"
-    file, pid = script(tmp_path, watch), tmp_path / "script.py.pid"
-    code = "import sys; from pathlib import Path; from d3s2bench_evaluators import mmseg_child as c;"
-    code += "c.run_job(sys.executable, {'job': 'x', 'process': str(c.SCRIPT)}, script=Path(sys.argv[1]))"
-    parent = subprocess.Popen([sys.executable, "-c", code, str(file)])
+    file, pid = script(tmp_path, watch).script, tmp_path / "script.py.pid"
+    code = "import sys; from pathlib import Path; from d3s2bench_evaluators.tool_process import Tool, run_job;"
+    code += "run_job(Tool('x', Path(sys.argv[1])), sys.executable, {'job': 'x', 'process': sys.argv[2]})"
+    parent = subprocess.Popen([sys.executable, "-c", code, str(file), str(TOOL.script)])
     assert appears(pid)
     parent.kill()
     parent.wait()

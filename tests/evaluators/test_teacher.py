@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from d3s2bench import IGNORE, Context, ModelError
 from d3s2bench_evaluators.networks import Block
+from d3s2bench_evaluators.protocol import RECIPES
 from d3s2bench_evaluators.teacher import Moments, TorchTeacher, load_teacher
 from d3s2bench_evaluators.torch_evaluator import Torch
 
@@ -24,11 +25,11 @@ SIZE = (48, 32)
 COUNT = 5
 
 
-@pytest.fixture(scope="module", params=Torch().architectures())
+@pytest.fixture(scope="module", params=RECIPES)
 def trained(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, rectangles: Any, context: MakeContext
 ) -> Path:
-    """A teacher trained for a few steps, of each architecture."""
+    """A teacher trained for a few steps, of each small architecture."""
     folder = tmp_path_factory.mktemp(request.param)
     protocol = Torch().protocol(request.param, SIZE) | {"iterations": 8}
     student = Torch().train(rectangles(COUNT, classes=3), request.param, protocol, context())

@@ -16,6 +16,7 @@ from d3s2bench import IGNORE, ConfigError, Context, DatasetError
 from d3s2bench.errors import UnknownNameError
 from d3s2bench_evaluators.losses import HardLabels, SoftLabels, Step
 from d3s2bench_evaluators.networks import FAMILIES
+from d3s2bench_evaluators.protocol import RECIPES
 from d3s2bench_evaluators.torch_evaluator import Torch
 from d3s2bench_evaluators.training import Student, build_network
 
@@ -31,7 +32,7 @@ def weights(student: Student) -> dict[str, bytes]:
     return {name: value.numpy().tobytes() for name, value in student.network.state_dict().items()}
 
 
-@pytest.mark.parametrize("arch", Torch().architectures())
+@pytest.mark.parametrize("arch", RECIPES)
 def test_overfits_a_tiny_set(arch: str, rectangles: Any, context: MakeContext) -> None:
     pairs, work = rectangles(4), context()
     protocol = short(arch, iterations=120, scale=[1, 1], photometric=0.0, learning_rate=1e-2)
@@ -41,7 +42,7 @@ def test_overfits_a_tiny_set(arch: str, rectangles: Any, context: MakeContext) -
     assert student.curve[-1] < 0.2 < student.curve[0]
 
 
-@pytest.mark.parametrize("arch", Torch().architectures())
+@pytest.mark.parametrize("arch", RECIPES)
 def test_same_seed_same_bytes(arch: str, rectangles: Any, context: MakeContext) -> None:
     first, again, other = (Torch().train(rectangles(5), arch, short(arch), context(seed=seed)) for seed in (1, 1, 2))
     assert weights(first) == weights(again) != weights(other)
@@ -125,12 +126,12 @@ def test_pairs_of_any_size_are_brought_to_the_protocols(rectangles: Any, context
     assert counts.confusion.sum((1, 2)).tolist() == [69 * 40] * 3
 
 
-@pytest.mark.parametrize("arch", Torch().architectures())
+@pytest.mark.parametrize("arch", RECIPES)
 @pytest.mark.parametrize("size", [(64, 96), (33, 47), (72, 90)])
 def test_logits_have_the_size_of_the_image(arch: str, size: tuple[int, int]) -> None:
     network = build_network(arch, 5, Torch().protocol(arch, SIZE)).eval()
     assert network(torch.rand(2, 3, *size)).shape == (2, 5, *size)
-    assert network.pooled_layer in network.blocks and set(FAMILIES) == set(Torch().architectures())
+    assert network.pooled_layer in network.blocks and set(FAMILIES) == set(RECIPES)
 
 
 def test_bf16_is_another_training(rectangles: Any, context: MakeContext) -> None:

@@ -1,6 +1,6 @@
-"""What goes between the two processes: pairs and images as PNG files, and back label maps, which we count.
+"""What goes between us and a tool's process: pairs and images as PNG files, and back label maps, which we count.
 
-Every item passes through here as the split reads it, so that both evaluators see the same pixels and a wrong mask is
+Every item passes through here as the split reads it, so that all evaluators see the same pixels and a wrong mask is
 told as ever. Files that are there already are not written again.
 """
 
@@ -24,7 +24,7 @@ def write_pairs(pairs: Split, folder: Path, context: Context) -> None:
     for i in range(len(pairs)):
         _write(folder / "images" / f"{i:06d}.png", partial(pairs.image, i))
         _write(folder / "annotations" / f"{i:06d}.png", partial(pairs.mask, i))
-        context.progress(i + 1, len(pairs), "pairs for mmseg")
+        context.progress(i + 1, len(pairs), "writing pairs")
 
 
 def write_images(split: Split, folder: Path, context: Context) -> list[tuple[str, int, int]]:
@@ -34,7 +34,7 @@ def write_images(split: Split, folder: Path, context: Context) -> list[tuple[str
         _write(folder / f"{i:06d}.png", partial(split.image, i))
         height, width = split.mask(i).shape
         items.append((f"{i:06d}", height, width))
-        context.progress(i + 1, len(split), "images for mmseg")
+        context.progress(i + 1, len(split), "writing images")
     return items
 
 

@@ -1,4 +1,7 @@
-"""Our side of ``mmseg_process``: starts it for one job in its interpreter, passes on progress, returns the result."""
+"""Our side of a tool's script (``mmseg_process``, ``detectron2_process``): one job in the tool's own interpreter.
+
+Starts the script, passes on progress, returns the result.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,25 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from d3s2bench import ConfigError, Json, StageError
-from d3s2bench_evaluators import mmseg_process
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 
-SCRIPT = Path(mmseg_process.__file__)
+
+@dataclass(frozen=True)
+class Tool:
+    """What an evaluator runs beside itself: its name, and the script that knows its jobs."""
+
+    name: str
+    script: Path
 
 
 def run_job(
-    python: str,
-    job: Json,
-    log: Path | None = None,
-    progress: Progress | None = None,
-    script: Path = SCRIPT,
+    tool: Tool, python: str, job: Json, log: Path | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Runs ``job`` with the interpreter ``python`` and waits; the process never outlives this call, nor this process.
 
@@ -35,26 +40,26 @@ def run_job(
         StageError: it ended without a result.
     """
     with log.open("a+b") if log else tempfile.TemporaryFile() as errors:
-        process = _started(python, job, script, errors)
+        process = _started(tool, python, job, errors)
         try:
             result = _result(process, job, progress)
             if result is None:
-                raise StageError(_why(job["job"], process.wait(), errors, log))
+                raise StageError(f"{tool.name} ended in the middle of job '{job['job']}' {_why(process.wait(), errors, log)}")
             return result
         finally:
             process.kill()
             process.wait()
 
 
-def _started(python: str, job: Json, script: Path, errors: IO[bytes]) -> subprocess.Popen[str]:
+def _started(tool: Tool, python: str, job: Json, errors: IO[bytes]) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
     try:
         return subprocess.Popen(
-            [python, str(script)], stdin=pipe, stdout=pipe, stderr=errors, env=_environment(job), text=True
+            [python, str(tool.script)], stdin=pipe, stdout=pipe, stderr=errors, env=_environment(job), text=True
         )
     except OSError as error:
         what = error.strerror or error
-        raise ConfigError(f"evaluator mmseg: '{python}' does not run: {what}; name a Python interpreter") from error
+        raise ConfigError(f"evaluator {tool.name}: '{python}' does not run: {what}; name a Python interpreter") from error
 
 
 def _environment(job: Json) -> dict[str, str]:
@@ -82,9 +87,9 @@ def _result(process: subprocess.Popen[str], job: Json, progress: Progress | None
     return None
 
 
-def _why(job: str, code: int, errors: IO[bytes], log: Path | None) -> str:
+def _why(code: int, errors: IO[bytes], log: Path | None) -> str:
     """One line: the signal that ended the process, or the last line that it wrote."""
     errors.seek(0)
     said = [line.strip() for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
     reason = f"signal {-code}; out of memory?" if code < 0 else (said[-1] if said else f"exit status {code}")
-    return f"mmseg ended in the middle of job '{job}' ({reason})" + (f": see {log}" if log else "")
+    return f"({reason})" + (f": see {log}" if log else "")

@@ -1,0 +1,100 @@
+"""Pretrained encoders: a folder of transformers, or a name on the Hugging Face hub. Only safetensors are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from d3s2bench import ConfigError, ModelError
+
+FILES = ("config.json", "model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
+"""All that is read of a backbone."""
+NEW = ("hidden_states_norms", "layernorm.")
+"""What a backbone has beyond the classifier it comes from: norms behind each stage (and one that is not used)."""
+
+
+def identify(source: str, expected: str | None = None) -> str:
+    """SHA-256 over names and contents of a backbone's files; one on the hub is downloaded when it is not in the cache.
+
+    Imports no torch.
+
+    Raises:
+        ModelError: there is no such backbone, or its digest is not the expected one.
+    """
+    folder, total = _folder(source), hashlib.sha256()
+    for file in sorted({file for pattern in FILES for file in folder.glob(pattern)}):
+        with file.open("rb") as opened:
+            total.update(f"{file.name} {hashlib.file_digest(opened, 'sha256').hexdigest()}\n".encode())
+    if expected and total.hexdigest() != expected:
+        raise ModelError(
+            f"backbone '{source}' has SHA-256 {total.hexdigest()[:12]}…, not {expected[:12]}…: its files have changed"
+        )
+    return total.hexdigest()
+
+
+def load_backbone(encoder: Any, source: str, sha256: str | None) -> None:
+    """Gives an encoder of transformers the weights of a backbone of its configuration.
+
+    Raises:
+        ConfigError: no digest is given: without it the record would not tell which weights were trained.
+        ModelError: there is no such backbone, its digest is another, or it does not fit the encoder.
+    """
+    found = identify(source, sha256)
+    if not sha256:
+        raise ConfigError(f"protocol.backbone_sha256 is not given: add --set protocol.backbone_sha256={found}")
+    folder = _folder(source)
+    _check_kind(folder, encoder.config.model_type, source)
+    try:
+        loaded, about = type(encoder).from_pretrained(
+            folder, config=encoder.config, output_loading_info=True, local_files_only=True, use_safetensors=True
+        )
+    except Exception as error:  # a file that is torn, sizes that differ: transformers has an exception for each
+        raise _unusable(source, _first_line(error)) from error
+    if missing := sorted(key for key in about["missing_keys"] if not any(new in key for new in NEW)):
+        raise _unusable(source, f"{len(missing)} weights are missing, {missing[0]} first")
+    encoder.load_state_dict(loaded.state_dict())
+
+
+def _check_kind(folder: Path, wanted: str, source: str) -> None:
+    found = json.loads((folder / "config.json").read_text()).get("model_type")
+    if found != wanted:
+        raise _unusable(source, f"it is a '{found}', the encoder is a '{wanted}'")
+
+
+def _folder(source: str) -> Path:
+    """Where the backbone's files are."""
+    try:
+        folder = Path(source).expanduser()
+        folder = folder if folder.is_dir() else _snapshot(source)
+    except Exception as error:  # no such name, no network, no right: the hub's errors have no common base
+        raise _unusable(source, f"no such folder, and {_first_line(error)}") from error
+    if not (folder / "config.json").is_file() or not any(folder.glob("model*.safetensors")):
+        raise _unusable(source, f"{folder} does not hold config.json and model.safetensors")
+    return folder
+
+
+def _snapshot(name: str) -> Path:
+    """The hub's files in the local cache, downloaded if they are not there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        cached = Path(snapshot_download(name, allow_patterns=list(FILES), local_files_only=True))
+        if any(cached.glob("model*.safetensors")):
+            return cached
+    except LocalEntryNotFoundError:
+        pass  # never seen here: ask the hub
+    return Path(snapshot_download(name, allow_patterns=list(FILES)))
+
+
+def _unusable(source: str, reason: str) -> ModelError:
+    return ModelError(
+        f"no backbone '{source}' can be used ({reason}): give protocol.backbone a folder with config.json and "
+        "model.safetensors, a name on the Hugging Face hub that can be downloaded or is in the cache, or null"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip(" .") for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,145 @@
+"""Crops have the protocol's size, masks stay masks, and pictures are read when needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from d3s2bench import IGNORE
+from d3s2bench_evaluators.crop_batches import CropBatches, Decoded
+from d3s2bench_evaluators.crops import MEAN, distorted, fitted, random_crop
+
+WHOLE = {"size": [48, 32], "fit": [4.0, 1.0], "scale": [1.0, 1.0], "scale_step": 0.0, "scale_long_side": True}
+WHOLE |= {"one_class_at_most": 0.75, "flip": 0.0, "photometric": 0.0, "batch_size": 4}
+RECIPE = WHOLE | {"scale": [0.5, 2.0], "flip": 0.5, "photometric": 1.0}
+
+
+def checked(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Halves of class 0 and 3 in colours of their own, and an ignored corner."""
+    mask = np.zeros((height, width), np.uint8)
+    mask[:, width // 2 :] = 3
+    image = np.repeat(mask[..., None] * 60, 3, axis=2)
+    mask[:2, :2] = IGNORE
+    return image, mask
+
+
+def test_pictures_are_fitted_as_mmsegmentation_does() -> None:
+    crop = {"size": [512, 512], "fit": [4.0, 1.0], "scale_long_side": True}
+    assert fitted((683, 512), crop) == (683, 512) and fitted((1024, 768), crop) == (683, 512)
+    assert fitted((400, 4000), crop) == (205, 2048)  # the long side's limit
+    assert fitted((400, 4000), crop, 2.0) == (410, 4096)
+    assert fitted((400, 4000), crop | {"scale_long_side": False}, 2.0) == (205, 2048)
+    city = {"size": [1024, 512], "fit": [4.0, 2.0], "scale_long_side": True}
+    assert fitted((2048, 1024), city) == (2048, 1024) and fitted((2048, 1024), city, 0.5) == (1024, 512)
+
+
+@given(st.integers(0, 500), st.integers(5, 90), st.integers(5, 90))
+def test_any_picture_gives_crops_of_one_size(seed: int, height: int, width: int) -> None:
+    image, mask = checked(height, width)
+    crop, labels = random_crop(image, mask, RECIPE, np.random.default_rng(seed))
+    assert crop.shape == (32, 48, 3) and labels.shape == (32, 48) and crop.dtype == labels.dtype == np.uint8
+    assert set(np.unique(labels)) <= {0, 3, IGNORE}
+    again = random_crop(image, mask, RECIPE, np.random.default_rng(seed))
+    assert (again[0] == crop).all() and (again[1] == labels).all()
+
+
+def test_image_and_mask_move_together() -> None:
+    for seed in range(20):
+        crop, labels = random_crop(*checked(64, 96), WHOLE | {"flip": 0.5}, np.random.default_rng(seed))
+        sure = labels != IGNORE
+        assert (np.abs(crop[..., 0].astype(int) - 60 * labels.astype(int))[sure] < 90).all()
+
+
+def test_small_pictures_are_padded_with_what_is_ignored() -> None:
+    image, mask = checked(32, 32)
+    crop, labels = random_crop(image, mask, WHOLE, np.random.default_rng(0))
+    assert (labels[:, 32:] == IGNORE).all() and (crop[:, 32:] == MEAN).all()
+    assert (crop[:, :32] == image).all() and (labels[:, :32] == mask).all()
+
+
+def test_no_class_fills_a_crop_where_it_can_be_helped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One crop in 15 shows enough of both halves."""
+    image, mask = checked(32, 400)
+    wide = WHOLE | {"fit": [20.0, 1.0]}
+
+    def share() -> float:
+        crops = [random_crop(image, mask, wide, np.random.default_rng(seed))[1] for seed in range(60)]
+        return float(np.mean([mixed(labels) for labels in crops]))
+
+    with_tries = share()
+    monkeypatch.setattr("d3s2bench_evaluators.crops.TRIES", 1)
+    assert with_tries > 0.35 > 0.2 > share()
+
+
+def mixed(labels: np.ndarray) -> bool:
+    return max((labels == 0).mean(), (labels == 3).mean()) < 0.75
+
+
+def test_photometric_distortion() -> None:
+    draws = np.random.default_rng(0)
+    image = draws.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    assert distorted(image, 0.0, draws) is image
+    means = [distorted(image, 1.0, np.random.default_rng(seed)).mean() for seed in range(60)]
+    assert np.std(means) > 5 and abs(np.mean(means) - image.mean()) < 10
+    grey = np.full((4, 4, 3), 90, np.uint8)  # has no hue: only brightness and contrast change it
+    for seed in range(30):
+        changed = distorted(grey, 1.0, np.random.default_rng(seed))
+        assert (changed == changed[0, 0, 0]).all() and 28 <= changed[0, 0, 0] <= 184
+
+
+class Counted:
+    """Pairs that count how often they are read."""
+
+    def __init__(self, pairs: Any) -> None:
+        self.pairs, self.reads = pairs, 0
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def image(self, i: int) -> Any:
+        self.reads += 1
+        return self.pairs.image(i)
+
+    def mask(self, i: int) -> Any:
+        return self.pairs.mask(i)
+
+
+def test_only_so_many_pictures_are_kept(rectangles: Any) -> None:
+    pairs = Counted(rectangles(6))
+    kept = Decoded(pairs, limit=3 * 32 * 48 * 4)  # type: ignore[arg-type]
+    for _ in range(2):
+        for i in range(6):
+            image, mask = kept.pair(i)
+            assert (image == pairs.pairs.image(i)).all() and (mask == pairs.pairs.mask(i)).all()
+    assert pairs.reads == 6 + 3 and len(kept.kept) == 3
+
+
+def test_batches_depend_on_seed_and_iteration_alone(rectangles: Any) -> None:
+    def batches(**entries: Any) -> CropBatches:
+        return CropBatches(rectangles(6, 40, 60), RECIPE, 7, **entries)
+
+    ahead = batches()
+    ahead.read_ahead()
+    plain = [batches().batch(k) for k in range(3)]
+    for k, expected in enumerate(plain):
+        shares = [batches(rank=rank, ranks=2).batch(k) for rank in range(2)]
+        assert [*shares[0].items, *shares[1].items] == list(expected.items) == list(ahead.batch(k).items)
+        assert torch.equal(torch.cat([share.images for share in shares]), expected.images)
+        assert torch.equal(ahead.batch(k).masks, expected.masks)
+    assert not torch.equal(plain[0].images, plain[1].images)
+
+
+@pytest.mark.parametrize("step", [0.0, 0.5])
+def test_scales_are_any_or_multiples(step: float) -> None:
+    sizes = set()
+    image, mask = checked(320, 480)
+    protocol = WHOLE | {"scale": [0.5, 1.0], "scale_step": step}
+    for seed in range(40):
+        labels = random_crop(image, mask, protocol, np.random.default_rng(seed))[1]
+        sizes.add(int((labels != IGNORE).any(0).sum()))
+    assert (sizes == {24, 48}) if step else len(sizes) > 5

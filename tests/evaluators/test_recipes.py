@@ -1,0 +1,107 @@
+"""The published networks have the published sizes, and the published recipes their published values."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from d3s2bench.errors import ConfigError, UnknownNameError
+from d3s2bench_evaluators import recipes
+from d3s2bench_evaluators.segmenters import build_segmenter
+from d3s2bench_evaluators.torch_evaluator import Torch
+
+SIZE = (512, 512)
+MILLIONS = {
+    "mask2former-swin-t": 47,  # Mask2Former, table 3
+    "mask2former-swin-s": 69,
+    "mask2former-swin-b": 107,
+    "segformer-b0": 3.8,  # SegFormer, table 1 (a)
+    "segformer-b1": 13.7,
+    "segformer-b2": 27.5,
+    "segformer-b3": 47.3,
+    "segformer-b4": 64.1,
+    "segformer-b5": 84.7,
+    "upernet-swin-t": 60,  # Swin, table 3
+    "upernet-swin-s": 81,
+    "upernet-swin-b": 121,
+    "upernet-convnext-t": 60,  # ConvNeXt, table 5
+    "upernet-convnext-s": 82,
+    "upernet-convnext-b": 122,
+}
+"""Parameters with 150 classes."""
+SMALL = {
+    "size": [96, 64],
+    "channels": [32, 48, 64],
+    "iterations": 800,
+    "converged_iterations": 6400,
+    "batch_size": 4,
+    "optimizer": "adamw",
+    "learning_rate": 3e-3,
+    "weight_decay": 1e-2,
+    "momentum": 0.9,
+    "schedule": "poly",
+    "power": 0.9,
+    "scale": [0.9, 1.1],
+    "flip": 0.5,
+    "photometric": 0.1,
+    "precision": "fp32",
+}
+"""The U-Net's protocol, whose hash stands in published records."""
+
+
+@pytest.mark.parametrize("arch", recipes.ARCHITECTURES)
+def test_parameters_as_published(arch: str) -> None:
+    with torch.device("meta"):
+        network = build_segmenter(arch, 150, Torch().protocol(arch, SIZE))
+    millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+    assert millions == pytest.approx(MILLIONS[arch], abs=0.051 if arch.startswith("segformer") else 0.5)
+
+
+def test_the_small_networks_protocols_stay_as_they_were_published() -> None:
+    assert list(Torch().protocol("unet", (96, 64)).items()) == list(SMALL.items())
+    assert Torch().protocol("deeplab", (96, 64)) == SMALL | {"channels": [32, 32, 64, 64]}
+
+
+def test_values_of_the_recipes() -> None:
+    mask2former = Torch().protocol("mask2former-swin-s", SIZE)
+    expected = {"learning_rate": 1e-4, "weight_decay": 0.05, "encoder_rate": 0.1, "clip": 0.01, "warm_up": 0}
+    expected |= {"power": 0.9, "batch_size": 16, "converged_iterations": 160_000, "size": [512, 512]}
+    assert mask2former.items() >= expected.items()
+    assert mask2former["encoder"]["depths"] == [2, 2, 18, 2] and mask2former["encoder"]["drop_path_rate"] == 0.3
+    assert mask2former["decoder"]["train_num_points"] == 12544 and mask2former["decoder"]["num_queries"] == 100
+    segformer = Torch().protocol("segformer-b2", SIZE)
+    expected = {"learning_rate": 6e-5, "weight_decay": 0.01, "decoder_rate": 10.0, "warm_up": 1500, "clip": 0.0}
+    assert segformer.items() >= expected.items()
+    assert Torch().protocol("upernet-convnext-t", SIZE)["stage_decay_layers"] == 6
+    assert Torch().protocol("upernet-convnext-b", SIZE)["stage_decay_layers"] == 12
+
+
+def test_what_a_recipe_changes_for_a_dataset() -> None:
+    assert Torch().dataset_recipe("mask2former-swin-b", "ade20k")["size"] == [640, 640]
+    assert Torch().dataset_recipe("mask2former-swin-s", "cityscapes")["converged_iterations"] == 90_000
+    assert Torch().dataset_recipe("mask2former-swin-s", "camvid") == {} == Torch().dataset_recipe("unet", "ade20k")
+    for arch in recipes.ARCHITECTURES:
+        for changes in recipes.DATASETS[recipes.ARCHITECTURES[arch][0]].values():
+            assert set(changes) <= set(Torch().protocol(arch, SIZE))
+
+
+def test_overrides_are_completed_and_checked() -> None:
+    protocol = Torch().protocol("segformer-b0", SIZE) | {"encoder": {"depths": [1, 1, 1, 1]}}
+    whole = Torch().completed("segformer-b0", protocol)
+    assert whole["encoder"] == {**recipes.published("segformer-b0")["encoder"], "depths": [1, 1, 1, 1]}
+    assert Torch().completed("unet", SMALL) == SMALL
+    with pytest.raises(UnknownNameError, match=r"key of protocol\.encoder 'depth': did you mean 'depths'"):
+        Torch().completed("segformer-b0", protocol | {"encoder": {"depth": [1]}})
+    with pytest.raises(ConfigError, match="must be a mapping"):
+        Torch().completed("segformer-b0", protocol | {"decoder": 3})
+    with pytest.raises(ConfigError, match="backbone is null"):
+        Torch().completed("segformer-b0", protocol | {"backbone_sha256": "00"})
+    with pytest.raises(ConfigError, match="make no segformer-b0"):
+        build_segmenter("segformer-b0", 4, protocol | {"encoder": {"hidden_sizes": [8, 16]}})
+
+
+def test_an_unknown_architecture_is_told_its_neighbour() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'mask2former-swin-s'"):
+        Torch().protocol("mask2former-swins", SIZE)
+    with pytest.raises(UnknownNameError, match="did you mean 'segformer-b"):
+        Torch().dataset_recipe("segformer-b9", "ade20k")
