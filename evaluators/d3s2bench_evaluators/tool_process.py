@@ -44,7 +44,8 @@ def run_job(
         try:
             result = _result(process, job, progress)
             if result is None:
-                raise StageError(f"{tool.name} ended in the middle of job '{job['job']}' {_why(process.wait(), errors, log)}")
+                why = _why(process.wait(), errors, log)
+                raise StageError(f"{tool.name} ended in the middle of job '{job['job']}' {why}")
             return result
         finally:
             process.kill()
@@ -58,8 +59,8 @@ def _started(tool: Tool, python: str, job: Json, errors: IO[bytes]) -> subproces
             [python, str(tool.script)], stdin=pipe, stdout=pipe, stderr=errors, env=_environment(job), text=True
         )
     except OSError as error:
-        what = error.strerror or error
-        raise ConfigError(f"evaluator {tool.name}: '{python}' does not run: {what}; name a Python interpreter") from error
+        what = f"'{python}' does not run: {error.strerror or error}"
+        raise ConfigError(f"evaluator {tool.name}: {what}; name a Python interpreter") from error
 
 
 def _environment(job: Json) -> dict[str, str]:
