@@ -1,38 +1,62 @@
-"""``d3s2bench leaderboard``: records as a table."""
+"""``d3s2bench leaderboard``: records as a table, a page or figures."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from d3s2bench.cli.options import Debug, Folder, Plugins
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 def leaderboard(
     folder: Folder,
-    format: Annotated[str, typer.Option("--format", help="A renderer: markdown, csv, latex, …")] = "markdown",
+    format: Annotated[str, typer.Option("--format", help="markdown, csv, latex, html or figures.")] = "markdown",
     out: Annotated[Path | None, typer.Option("--out", help="File to write, else stdout; a folder for figures.")] = None,
+    rows: Annotated[
+        str | None, typer.Option("--rows", metavar="KEYS", help="Of dataset,rate,arch,selector,synth,labels.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option("--columns", metavar="KEYS", help="Of the same: a grid, as --columns dataset,rate.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option("--metric", help="miou, miou_tail, pixel_accuracy, bytes, seconds, …")
+    ] = None,
+    sort: Annotated[str | None, typer.Option("--sort", metavar="KEY", help="A key, score, std, …; -KEY turns.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", metavar="KEY=V,V", help="Filter; also KEY!=V, with *. Repeatable.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the format. Repeatable.")
     ] = None,
     plugin: Plugins = None,
     debug: Debug = False,
 ) -> None:
-    """Print all records of a folder as a table."""
+    """Print all records of a folder as a table, or write them as a page or figures."""
     from d3s2bench import api
     from d3s2bench.config import parse_assignments
+
+    axes = {name: text.split(",") for name, text in (("rows", rows), ("columns", columns)) if text}
+    given = {"metric": metric, "sort": sort, "where": where or None} | axes
+    options = {name: value for name, value in given.items() if value is not None} | parse_assignments(set_ or [])
+    _write(api.leaderboard(folder, format, plugin or (), **options), format, out)
+
+
+def _write(made: str | Mapping[str, bytes], format: str, out: Path | None) -> None:
     from d3s2bench.errors import ConfigError
     from d3s2bench.files import write_bytes
 
-    made = api.leaderboard(folder, format, plugin or (), **parse_assignments(set_ or []))
-    if not isinstance(made, str):
-        if out is None:
-            raise ConfigError(f"--format {format} makes {len(made)} files: name a folder for them with --out")
+    if isinstance(made, str):
+        if out:
+            write_bytes(out, made.encode())
+        else:
+            typer.echo(made, nl=not made.endswith("\n"))
+    elif out is None:
+        raise ConfigError(f"--format {format} makes {len(made)} files: name a folder for them with --out")
+    else:
         for name, content in made.items():
             write_bytes(out / name, content)
-    elif out:
-        write_bytes(out, made.encode())
-    else:
-        typer.echo(made, nl=not made.endswith("\n"))

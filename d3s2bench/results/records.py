@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import numpy as np
 from d3s2bench.errors import StoreError
 from d3s2bench.files import file_sha256, load_npz, read_json, save_npz, write_json
 from d3s2bench.metrics import scores
+from d3s2bench.schema import violation
 from d3s2bench.values import Counts, Json
 
 SCHEMA = Path(__file__).parent / "record.schema.json"
@@ -90,18 +89,10 @@ def write_counts(out: Path, record: dict[str, Any], counts: Counts, train_share:
     record["metrics"] = scores(counts.total, train_share)
 
 
-@lru_cache(maxsize=1)
-def _validator() -> Any:
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
-
-
 def validate(record: Any, where: str) -> None:
     """Raises StoreError naming the first key that does not follow the schema."""
-    for error in _validator().iter_errors(record):
-        path = "/".join(map(str, error.absolute_path)) or "the record"
-        raise StoreError(f"{where} is no valid record: {path}: {error.message[:200]}")
+    if wrong := violation(SCHEMA, record, "the record"):
+        raise StoreError(f"{where} is no valid record: {wrong}")
 
 
 def read_records(folder: Path) -> Iterator[dict[str, Any]]:

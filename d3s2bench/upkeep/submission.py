@@ -24,6 +24,7 @@ from d3s2bench.files import digest, file_sha256, folder_under_name, load_npz, re
 from d3s2bench.metrics import scores
 from d3s2bench.plugins import registry
 from d3s2bench.results.records import now, read_record, read_records, told, versions
+from d3s2bench.schema import violation
 from d3s2bench.values import Json
 
 MANIFEST, ENVIRONMENT, RECORDS = "submission.json", "environment.txt", "records"
@@ -109,15 +110,11 @@ def check(folder: Path, repetitions: int = 5) -> list[Problem]:
 
 
 def _manifest(folder: Path) -> Json:
-    from jsonschema import Draft202012Validator
-
     if not (folder / MANIFEST).is_file():
         raise StoreError(f"{folder} is no submission: it has no {MANIFEST}; make one with d3s2bench submission create")
     found: dict[str, Any] = read_json(folder / MANIFEST)
-    validator = Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
-    for error in validator.iter_errors(found):
-        path = "/".join(map(str, error.absolute_path)) or "the manifest"
-        raise StoreError(f"{folder / MANIFEST} is no valid manifest: {path}: {error.message[:200]}")
+    if wrong := violation(SCHEMA, found, "the manifest"):
+        raise StoreError(f"{folder / MANIFEST} is no valid manifest: {wrong}")
     return found
 
 

@@ -104,6 +104,11 @@ class CountsFolder:
         ours, theirs = (self._stacked([row.records[seed] for seed in common]) for row in (a, b))
         return difference_interval(ours, theirs, resamples)
 
+    def pixels(self, record: Json) -> Floats:
+        """``(C,)`` labelled pixels of each class in the split that a record was scored on."""
+        summed: Floats = _read(self._file(record), record["confusion"]["sha256"])[:, 1].sum(axis=0)
+        return summed
+
     def _stacked(self, records: list[Json]) -> Floats:
         read = [_read(self._file(record), record["confusion"]["sha256"]) for record in records]
         if len({counts.shape for counts in read}) > 1:

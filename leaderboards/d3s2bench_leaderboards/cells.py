@@ -5,11 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 
+LONGEST = 80
+
+
+def plain(text: str) -> str:
+    """One line without what steers a terminal, turns the direction of the text or cannot be written to a file."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
+def cut(text: str, longest: int = LONGEST) -> str:
+    """With three dots where it is too long for a cell."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
 
 def escape(text: str) -> str:
     """One line without what would end a cell or steer a terminal."""
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    return printable.replace("\\", "\\\\").replace("|", "\\|").strip()
+    return plain(text).replace("\\", "\\\\").replace("|", "\\|").strip()
 
 
 def percent(rate: float) -> str:
@@ -22,11 +33,21 @@ def size(size: float) -> str:
     return f"{size / 1000**power:.4g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
-def spread(mean: float, std: float, sign: str = "") -> str:
+def quantity(value: float, unit: str, sign: str = "") -> str:
+    """A number of a metric in its unit; ``+`` for one that is a difference."""
+    match unit:
+        case "bytes":
+            return ("-" if value < 0 else sign) + size(abs(value))
+        case "seconds":
+            return f"{value:{sign}.1f} s"
+    return f"{value:{sign}.2f}"
+
+
+def spread(mean: float, std: float, sign: str = "", unit: str = "percent") -> str:
     """Mean ± standard deviation; blank without a mean."""
     if math.isnan(mean):
         return ""
-    return f"{mean:{sign}.2f}" + ("" if math.isnan(std) else f" ± {std:.2f}")
+    return quantity(mean, unit, sign) + ("" if math.isnan(std) else f" ± {quantity(std, unit)}")
 
 
 def table(columns: Mapping[str, Sequence[str]], left: Collection[str]) -> str:

@@ -52,7 +52,7 @@ class Column:
     @property
     def repetitions(self) -> str:
         """How many the rows have, such as ``10`` or ``1 to 10``; those of the full train set do not count."""
-        numbers = [len(row.miou) for method, row in self.rows.items() if not method.full]
+        numbers = [len(row.records) for method, row in self.rows.items() if not method.full]
         least, most = min(numbers, default=0), max(numbers, default=0)
         return f"{most}" if least == most else f"{least} to {most}"
 
@@ -72,7 +72,7 @@ class Board:
     @cached_property
     def methods(self) -> tuple[Method, ...]:
         """Controls, then the others, then the full train set; the best rank, then the best mean first."""
-        means = {method: _mean([column.rows[method].mean for column in self._of(method)]) for method in self.names}
+        means = {method: _mean([column.rows[method].merit for column in self._of(method)]) for method in self.names}
 
         def place(method: Method) -> tuple[Any, ...]:
             rank = self.ranks[method]
@@ -136,7 +136,7 @@ def _method(setting: Setting) -> Method:
 
 
 def _means(column: Column) -> dict[Method, float]:
-    return {method: row.mean for method, row in column.rows.items() if not method.full and math.isfinite(row.mean)}
+    return {method: row.merit for method, row in column.rows.items() if not method.full and math.isfinite(row.mean)}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -45,7 +45,7 @@ def compare_all(pairs: Sequence[tuple[Row, Row]]) -> list[Comparison]:
             p=p[k],
             corrected=corrected[k],
             enough=not math.isnan(p[k]) and resolution(len(gap)) * family <= ALPHA,
-            improvement=improvement(*(row.miou.values() for row in pair)),
+            improvement=improvement(*([row.metric.sign * score for score in row.scores.values()] for row in pair)),
         )
         for k, (pair, gap) in enumerate(zip(pairs, gaps, strict=True))
     ]
@@ -69,7 +69,7 @@ class Podium:
 
 def podium(rows: Sequence[Row]) -> Podium:
     """Of the rows of a column but the full train set. A row too short of repetitions to be told apart is not bold."""
-    ranked = sorted((row for row in rows if _competes(row)), key=lambda row: (-row.mean, repr(row.setting)))
+    ranked = sorted((row for row in rows if _competes(row)), key=lambda row: (-row.merit, repr(row.setting)))
     if len(ranked) < 2:
         return Podium()
     tested = compare_all([(row, ranked[0]) for row in ranked[1:]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import product
@@ -74,20 +75,21 @@ class Controls:
 
 
 def differences(*rows: Row) -> list[float]:
-    """For each repetition that all rows have: mIoU a − b of two rows, (a − b) − (c − d) of four."""
-    common = [seed for seed in rows[0].miou if all(seed in row.miou for row in rows)]
-    return [sum(sign * row.miou[seed] for sign, row in zip(SIGNS, rows, strict=False)) for seed in common]
+    """For each repetition that all rows have: a − b of two rows, (a − b) − (c − d) of four."""
+    common = [seed for seed in rows[0].scores if all(seed in row.scores for row in rows)]
+    return [sum(sign * row.scores[seed] for sign, row in zip(SIGNS, rows, strict=False)) for seed in common]
 
 
 def paired_difference(row: Row, control: Row | None) -> float | None:
-    """Mean difference of mIoU over the repetitions that both have; None without any, and for a control itself."""
+    """Mean difference over the repetitions that both have; None without any, and for a control itself."""
     paired = differences(row, control) if control and control is not row else []
     return sum(paired) / len(paired) if paired else None
 
 
 def percent_of(row: Row, reference: Row | None) -> float | None:
-    """Mean mIoU in percent of the reference's; not paired, since a reference often has one repetition."""
-    return 100 * row.mean / reference.mean if reference and reference.mean else None
+    """The mean in percent of the reference's; not paired, since a reference often has one repetition."""
+    known = reference is not None and reference.mean and not math.isnan(reference.mean)
+    return 100 * row.mean / reference.mean if reference and known else None
 
 
 def _keys(row: Row) -> Iterator[Key]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from d3s2bench import ConfigError, Json
+from d3s2bench_leaderboards.view import View
 
 PREAMBLE = r"""\documentclass{article}
 \usepackage{booktabs,colortbl,graphicx}
@@ -20,7 +21,7 @@ LABEL = re.compile(r"[A-Za-z0-9:._/-]+")
 
 
 @dataclass(frozen=True)
-class Latex:
+class Latex(View):
     """Needs the packages booktabs, colortbl and graphicx; plain ASCII, so any engine and encoding will do."""
 
     caption: str = "Methods by dataset, rate and architecture."
@@ -42,10 +43,10 @@ class Latex:
     def render(self, records: Iterable[Json]) -> str:
         """Raises ConfigError for a label that LaTeX does not take, or groups or resamples below 1."""
         from d3s2bench_leaderboards import latex_tables
-        from d3s2bench_leaderboards.rows import gather
+        from d3s2bench_leaderboards.scope import Scope
 
         self._check()
-        body = latex_tables.tables(gather(records), self)
+        body = latex_tables.tables(Scope.of(records, self), self)
         # Half a centimetre for each line; TeX knows no length beyond 575 cm.
         height = min(500, 16 + body.count("\n") // 2)
         return f"{PREAMBLE % height}{body}\\end{{document}}\n" if self.standalone else body

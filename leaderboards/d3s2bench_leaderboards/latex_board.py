@@ -1,137 +1,124 @@
-"""The main table of the LaTeX format: methods against columns, with their marks and their noise floor."""
+"""The main table of the LaTeX format: a grid, with its marks, its noise floor and the average ranks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby
 
 from d3s2bench_leaderboards import cells
-from d3s2bench_leaderboards.columns import Board, Column, Method
-from d3s2bench_leaderboards.comparisons import Comparison, Podium, podium, with_random
-from d3s2bench_leaderboards.controls import Controls, paired_difference, percent_of
+from d3s2bench_leaderboards.grid import Grid, Key
 from d3s2bench_leaderboards.latex_layout import line, spanning, tabular
-from d3s2bench_leaderboards.rows import Row, Setting
-from d3s2bench_leaderboards.significance import noise_floor
+from d3s2bench_leaderboards.marks import Entry
+from d3s2bench_leaderboards.metrics import Metric
 from d3s2bench_leaderboards.tex import escape, number
+from d3s2bench_leaderboards.view import METHOD
 
 MISSING = "--"
 GREY = r"\rowcolor[gray]{.92}"
-STUB = ("selector", "synthesiser", "labels")
+TITLES = {"synth": "synthesiser", "arch": "architecture"}
 FLOOR = "std over training seeds alone"
-Values = Mapping[str, Callable[[Row], str]]
+Values = Mapping[str, Callable[[Entry], str]]
 """Header to cell."""
 
 
+def quantity(value: float, metric: Metric, sign: str = "") -> str:
+    return number(value, f"{sign}.2f") if metric.unit == "percent" else escape(cells.quantity(value, metric.unit, sign))
+
+
 @dataclass(frozen=True)
-class Shown:
-    """A column, its marks and what its cells say."""
+class Written:
+    """How the numbers of a metric are written."""
 
-    column: Column
-    controls: Controls
+    metric: Metric
 
-    @cached_property
-    def comparisons(self) -> list[Comparison]:
-        return with_random(list(self.column.rows.values()), self.controls)
-
-    @cached_property
-    def podium(self) -> Podium:
-        return podium(list(self.column.rows.values()))
-
-    @cached_property
+    @property
     def values(self) -> Values:
-        return {"mIoU": self._miou, r"$\Delta$": self._delta, r"\% full": self._full}
+        return {self.metric.label: self._score, r"$\Delta$": self._delta, r"\% full": self._full}
 
-    @cached_property
-    def known(self) -> set[str]:
-        """The headers that any row has a value for."""
-        return {header for header, write in self.values.items() if any(map(write, self.column.rows.values()))}
+    def _score(self, entry: Entry) -> str:
+        row = entry.row
+        if math.isnan(row.mean) and not row.scores:
+            return ""
+        mean = quantity(row.mean, self.metric)
+        spread = "" if math.isnan(row.std) else rf" $\pm$ {quantity(row.std, self.metric)}"
+        mean = rf"\textbf{{{mean}}}" if entry.best else mean
+        return (rf"\underline{{{mean}}}" if entry.second else mean) + spread
 
-    @cached_property
-    def floor(self) -> float:
-        return noise_floor(self.column.rows.values())
+    def _delta(self, entry: Entry) -> str:
+        star = r"\rlap{$^*$}" if entry.different else ""
+        return "" if entry.delta is None else quantity(entry.delta, self.metric, "+") + star
 
-    @cached_property
-    def _starred(self) -> set[Setting]:
-        return {test.row.setting for test in self.comparisons if test.different}
-
-    def _miou(self, row: Row) -> str:
-        mean, spread = number(row.mean), "" if math.isnan(row.std) else rf" $\pm$ {number(row.std)}"
-        if row.setting in self.podium.best:
-            mean = rf"\textbf{{{mean}}}"
-        return (rf"\underline{{{mean}}}" if row.setting == self.podium.second else mean) + spread
-
-    def _delta(self, row: Row) -> str:
-        mean = paired_difference(row, self.controls.random_real(row))
-        star = r"\rlap{$^*$}" if row.setting in self._starred else ""
-        return "" if mean is None else number(mean, "+.2f") + star
-
-    def _full(self, row: Row) -> str:
-        percent = percent_of(row, self.controls.converged(row))
-        return "" if percent is None else number(percent, ".1f")
+    def _full(self, entry: Entry) -> str:
+        return "" if entry.percent is None else number(entry.percent, ".1f")
 
 
-def board_tables(board: Board, shown: Sequence[Shown], groups: int) -> list[str]:
-    """One tabular for each so many columns; the last has the average rank, where there is one."""
-    headers = [header for header in shown[0].values if any(header in each.known for each in shown)]
-    pages = [shown[start : start + groups] for start in range(0, len(shown), groups)]
-    known = len(shown) > 1 and not all(math.isnan(rank) for rank in board.ranks.values())
-    ranked = [known and page is pages[-1] for page in pages]
-    return [_tabular(board, page, headers, last) for page, last in zip(pages, ranked, strict=True)]
+def board_tables(grid: Grid, metric: Metric, groups: int) -> list[str]:
+    """One tabular for each so many columns; the last has the average rank, where the lines are methods."""
+    values = Written(metric).values
+    entries = [entry for cell in grid.cells.values() if (entry := grid.marked[cell.column].entry(cell.row))]
+    headers = [header for header, write in values.items() if any(map(write, entries))]
+    pages = [grid.columns[start : start + groups] for start in range(0, len(grid.columns), groups)]
+    shown = {header: values[header] for header in headers}
+    ranked = len(grid.columns) > 1 and any(_rank(grid, name) for name in grid.lines)
+    return [_tabular(grid, page, shown, metric, ranked and page is pages[-1]) for page in pages]
 
 
-def _tabular(board: Board, page: Sequence[Shown], headers: list[str], ranked: bool) -> str:
-    stub = [k for k in range(3) if k < 2 or any(texts[2] != "hard" for texts in board.names.values())]
+def _tabular(grid: Grid, page: Sequence[Key], values: Values, metric: Metric, ranked: bool) -> str:
     blocks = [
-        [_method(board, method, stub, page, headers, ranked) for method in methods]
-        for _, methods in groupby(board.methods, key=lambda method: (method.full, method.control))
+        [_line(grid, name, page, values, ranked) for name in names] for _, names in groupby(grid.lines, key=grid.block)
     ]
-    head = [
-        *_head(page, len(stub), len(headers)),
-        line([*(STUB[k] for k in stub), *headers * len(page), *["rank"] * ranked]),
-    ]
-    aligned = "l" * len(stub) + "r" * len(headers) * len(page) + "r" * ranked
-    return tabular(aligned, head, [*blocks, _floors(page, len(stub), len(headers), ranked)])
+    stub, width = len(grid.stub), len(values)
+    titles = [escape(TITLES.get(name, name)) for name in grid.stub]
+    head = [*_head(grid, page, width), line([*titles, *list(values) * len(page), *["rank"] * ranked])]
+    aligned = "l" * stub + "r" * width * len(page) + "r" * ranked
+    return tabular(aligned, head, [*blocks, _floors(grid, page, width, metric, ranked)])
 
 
-def _head(page: Sequence[Shown], stub: int, width: int) -> list[str]:
-    """Dataset, rate, architecture and protocol, each over all columns that share it and what stands above it."""
-    paths = [_path(each) for each in page]
+def _head(grid: Grid, page: Sequence[Key], width: int) -> list[str]:
+    """The facets and the protocol, each over all columns that share it and what stands above it."""
+    paths = [_path(grid, column) for column in page]
     lines: list[str] = []
     for level in range(1, len(paths[0]) + 1):
         shared = [(path[-1], len(list(same)) * width) for path, same in groupby(path[:level] for path in paths)]
-        lines += spanning(shared, stub + 1)
+        lines += spanning(shared, len(grid.stub) + 1)
     return lines
 
 
-def _path(shown: Shown) -> tuple[str, ...]:
-    column = shown.column
-    dagger = "" if shown.podium.least_p is None else r"$^\dagger$"
-    protocol = f"{column.iterations} iterations, {escape(column.protocol[:8])}, n = {column.repetitions}{dagger}"
-    return escape(column.dataset), escape(cells.percent(column.rate)), escape(column.arch), rf"\scriptsize {protocol}"
+def _path(grid: Grid, column: Key) -> tuple[str, ...]:
+    *facets, iterations, protocol = grid.texts(column, grid.head)
+    marked = grid.compared(column)
+    dagger = r"$^\dagger$" if any(each.podium.least_p is not None for each in marked) else ""
+    n = f", n = {marked[0].column.repetitions}" if len(marked) == 1 else ""
+    trained = f"{iterations}, {escape(protocol)}{n}{dagger}"
+    return *map(escape, facets), rf"\scriptsize {trained}"
 
 
-def _method(
-    board: Board, method: Method, stub: Sequence[int], page: Sequence[Shown], headers: list[str], ranked: bool
-) -> str:
-    grey = GREY if method.control or method.full else ""
-    texts = [escape(board.names[method][k]) for k in stub]
-    values = [text for each in page for text in _values(each, method, headers)]
-    rank = board.ranks[method]
-    return grey + line([*texts, *values, *["" if math.isnan(rank) else number(rank, ".1f")] * ranked])
+def _line(grid: Grid, name: Key, page: Sequence[Key], values: Values, ranked: bool) -> str:
+    grey = GREY if grid.grey(name) else ""
+    texts = map(escape, grid.texts(name, grid.stub))
+    numbers = [text for column in page for text in _values(grid.entry(name, column), values)]
+    return grey + line([*texts, *numbers, *[_rank(grid, name)] * ranked])
 
 
-def _values(shown: Shown, method: Method, headers: list[str]) -> list[str]:
-    row = shown.column.rows.get(method)
-    return [MISSING if row is None else shown.values[header](row) for header in headers]
+def _values(entry: Entry | None, values: Values) -> list[str]:
+    return [MISSING if entry is None else write(entry) for write in values.values()]
 
 
-def _floors(page: Sequence[Shown], stub: int, width: int, ranked: bool) -> list[str]:
+def _rank(grid: Grid, name: Key) -> str:
+    """Average over the board's columns; blank for a line that is no method."""
+    ranks = {grid.board.ranks[cell.method] for cell in grid.line(name)} if {*grid.stub} <= {*METHOD} else set()
+    rank = ranks.pop() if len(ranks) == 1 else math.nan
+    return "" if math.isnan(rank) else number(rank, ".1f")
+
+
+def _floors(grid: Grid, page: Sequence[Key], width: int, metric: Metric, ranked: bool) -> list[str]:
     """The noise that a difference has to stand out of; nothing where no row varies in its training seed alone."""
-    if all(math.isnan(each.floor) for each in page):
+    floors = [[each.floor for each in grid.compared(column)] for column in page]
+    known = [found[0] if len(found) == 1 else math.nan for found in floors]
+    if all(map(math.isnan, known)):
         return []
-    texts = (number(each.floor) if not math.isnan(each.floor) else "" for each in page)
+    texts = ("" if math.isnan(floor) else quantity(floor, metric) for floor in known)
     values = [cell for text in texts for cell in (text, *[""] * (width - 1))]
-    return [line([rf"\multicolumn{{{stub}}}{{l}}{{{FLOOR}}}", *values, *[""] * ranked])]
+    return [line([rf"\multicolumn{{{len(grid.stub)}}}{{l}}{{{FLOOR}}}", *values, *[""] * ranked])]

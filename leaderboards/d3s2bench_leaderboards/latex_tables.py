@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING
 from d3s2bench_leaderboards import cells
 from d3s2bench_leaderboards.bootstrap import CountsFolder
 from d3s2bench_leaderboards.claims import Claim, claims_on
-from d3s2bench_leaderboards.columns import Board, board
+from d3s2bench_leaderboards.columns import Column
 from d3s2bench_leaderboards.comparisons import Comparison
-from d3s2bench_leaderboards.controls import Controls
-from d3s2bench_leaderboards.latex_board import Shown, board_tables
+from d3s2bench_leaderboards.grid import Grid
+from d3s2bench_leaderboards.latex_board import board_tables, quantity
 from d3s2bench_leaderboards.latex_layout import line, note, table, tabular
+from d3s2bench_leaderboards.marks import Marked
+from d3s2bench_leaderboards.metrics import MIOU, Metric
 from d3s2bench_leaderboards.rows import Row
+from d3s2bench_leaderboards.scope import Scope
 from d3s2bench_leaderboards.significance import ALPHA
 from d3s2bench_leaderboards.tex import escape, number
 
 if TYPE_CHECKING:
     from d3s2bench_leaderboards.latex import Latex
 
-NOTE = r"""mIoU in percent, mean $\pm$ sample standard deviation over n repetitions.
+NOTE = r"""mean $\pm$ sample standard deviation over n repetitions.
 $\Delta$: mean paired difference to random + real. \% full: of the full train set at convergence.
 Grey: controls and the full train set, which has no rank. {-}{-}: no record.
 rank: mean over the columns, of the methods that all columns have. Columns of different protocols are not comparable."""
@@ -37,36 +40,39 @@ better (ties half)."""
 INTERVAL = r"""Interval: 95\,\%, percentile bootstrap over repetitions and test images, the same images for both."""
 
 
-def tables(rows: Sequence[Row], options: Latex) -> str:
+def tables(scope: Scope, options: Latex) -> str:
     """A table environment, and a second one for the tests; a comment alone when nothing is finished."""
+    rows = scope.rows
     if not rows:
         return "% No record is finished.\n"
-    made, controls = board(rows), Controls(rows)
-    shown = [Shown(column, controls) for column in made.columns]
-    parts = [*board_tables(made, shown, options.groups), note(NOTE, TESTED, *_untested(shown), *_converged(rows, made))]
+    made = scope.grid(options)
+    references = _converged(rows, made, scope.metric)
+    told = [escape(text) for text in (scope.view.told,) if text]
+    about = note(f"{escape(scope.metric.inline)}, {NOTE}", TESTED, *_untested(made.marked), *references, *told)
+    parts = [*board_tables(made, scope.metric, options.groups), about]
     claimed = claims_on({row.setting.dataset.name for row in rows}) if options.claims else []
     if claimed:
         parts += [_claims(claimed), note(CLAIMED)]
     main = table(parts, options.caption, options.label)
-    return main + _tests(made, shown, options) if options.tests else main
+    return main + _tests(made, scope, options) if options.tests else main
 
 
-def _untested(shown: Sequence[Shown]) -> Iterator[str]:
+def _untested(marked: Sequence[Marked]) -> Iterator[str]:
     """What columns without bold lack."""
-    least = [each.podium.least_p for each in shown if each.podium.least_p is not None]
+    least = [each.podium.least_p for each in marked if each.podium.least_p is not None]
     if least:
         yield rf"$^\dagger$: not enough repetitions: the corrected p cannot be under {number(min(least), '.2g')}."
 
 
-def _converged(rows: Sequence[Row], made: Board) -> Iterator[str]:
+def _converged(rows: Sequence[Row], made: Grid, metric: Metric) -> Iterator[str]:
     """References that stand in no column."""
-    placed = {row.setting for column in made.columns for row in column.rows.values()}
+    placed = {row.setting for each in made.marked for row in each.column.rows.values()}
     for row in rows:
         s = row.setting
         if s not in placed:
             name = escape(f"{s.dataset.name}, {s.arch.name}")
             trained = f"{s.iterations} iterations, {escape(s.protocol[:8])}"
-            yield f"Full train set at convergence, {name}: {number(row.mean)} ({trained})."
+            yield f"Full train set at convergence, {name}: {quantity(row.mean, metric)} ({trained})."
 
 
 def _claims(claimed: Sequence[Claim]) -> str:
@@ -81,11 +87,12 @@ def _claim(claim: Claim) -> str:
     return line([*map(escape, texts), rf"\textit{{{claim.miou}}}", *map(escape, said)])
 
 
-def _tests(made: Board, shown: Sequence[Shown], options: Latex) -> str:
-    counts = CountsFolder(options.folder) if options.folder else None
-    texts = {row.setting: made.names[method] for column in made.columns for method, row in column.rows.items()}
+def _tests(made: Grid, scope: Scope, options: Latex) -> str:
+    counts = CountsFolder(options.folder) if options.folder and scope.metric is MIOU else None
+    texts = {row.setting: made.board.names[method] for each in made.marked for method, row in each.column.rows.items()}
     blocks = [
-        [_test(each, test, texts[test.row.setting], counts, options) for test in each.comparisons] for each in shown
+        [_test(each.column, test, texts[test.row.setting], counts, options) for test in each.comparisons]
+        for each in made.marked
     ]
     if not any(blocks):
         return ""
@@ -99,14 +106,14 @@ def _tests(made: Board, shown: Sequence[Shown], options: Latex) -> str:
 
 
 def _test(
-    shown: Shown, test: Comparison, name: tuple[str, str, str], counts: CountsFolder | None, options: Latex
+    column: Column, test: Comparison, name: tuple[str, str, str], counts: CountsFolder | None, options: Latex
 ) -> str:
-    column = shown.column
     setting = column.dataset, cells.percent(column.rate), column.arch, column.protocol[:8]
     selector, synth, labels = name
     method = f"{selector} + {synth}" + ("" if labels == "hard" else f", {labels} labels")
     interval = [_interval(test, counts, options.resamples)] if counts else []
-    numbers = [number(test.mean, "+.2f"), *interval, _p(test.p), _p(test.corrected), number(test.improvement)]
+    gap = quantity(test.mean, test.row.metric, "+")
+    numbers = [gap, *interval, _p(test.p), _p(test.corrected), number(test.improvement)]
     return line([*map(escape, (*setting, method)), str(test.n), *numbers])
 
 

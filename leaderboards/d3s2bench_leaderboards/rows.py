@@ -1,4 +1,4 @@
-"""Records gathered into rows: one method under one protocol, with one mIoU for each repetition."""
+"""Records gathered into rows: one method under one protocol, with one number for each repetition."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from d3s2bench import Json
+from d3s2bench_leaderboards.metrics import MIOU, Metric, seconds
 
 MODELS = ("teacher", "generator")
 STAGES = ("select", "synthesise", "train")
@@ -74,18 +75,27 @@ class Row:
 
     setting: Setting
     records: Mapping[int, Json]
+    metric: Metric = MIOU
 
     @cached_property
-    def miou(self) -> dict[int, float]:
-        return {seed: record["metrics"]["miou"] for seed, record in self.records.items()}
+    def scores(self) -> dict[int, float]:
+        """What the metric says of each repetition that it knows."""
+        read = ((seed, self.metric.read(record)) for seed, record in self.records.items())
+        return {seed: value for seed, value in read if value is not None}
 
     @cached_property
     def mean(self) -> float:
-        return sum(self.miou.values()) / len(self.miou)
+        """NaN where the metric knows no repetition."""
+        return sum(self.scores.values()) / len(self.scores) if self.scores else math.nan
 
     @cached_property
     def std(self) -> float:
-        return sample_std(list(self.miou.values()))
+        return sample_std(list(self.scores.values()))
+
+    @property
+    def merit(self) -> float:
+        """The mean as a number of which more is better; the least of all for what is no number."""
+        return self.metric.sign * self.mean if math.isfinite(self.mean) else -math.inf
 
     @cached_property
     def images(self) -> int:
@@ -105,21 +115,28 @@ class Row:
         return tuple(stage for stage in STAGES if len({seed[stage] for seed in seeds}) > 1)
 
     @property
+    def seconds(self) -> float | None:
+        """Mean cost over the repetitions that were timed."""
+        known = [spent for record in self.records.values() if (spent := seconds(record)) is not None]
+        return sum(known) / len(known) if known else None
+
+    @property
     def bytes(self) -> float | None:
         """Mean over the repetitions; None for a set that was not written to disk."""
         sizes = [record["budget"]["bytes"] for record in self.records.values()]
         return None if None in sizes else sum(sizes) / len(sizes)
 
 
-def gather(records: Iterable[Json]) -> list[Row]:
+def gather(records: Iterable[Json], metric: Metric = MIOU) -> list[Row]:
     """All rows, the best first within each dataset, rate, architecture and protocol, short trainings before long.
 
     Only records of status ok count; of two of the same cell and repetition, the one written last does.
     """
     cells: dict[Setting, dict[int, Json]] = defaultdict(dict)
-    for record in sorted((r for r in records if r["status"] == "ok"), key=lambda r: (r["created"], r["id"])):
+    scored = (record for record in records if record["status"] == "ok")
+    for record in sorted(scored, key=lambda r: (r["created"], r["id"])):
         cells[Setting.of(record)][record["spec"]["seed"]] = record
-    return sorted((Row(setting, dict(sorted(cell.items()))) for setting, cell in cells.items()), key=_place)
+    return sorted((Row(setting, dict(sorted(cell.items())), metric) for setting, cell in cells.items()), key=_place)
 
 
 def sample_std(values: Sequence[float]) -> float:
@@ -132,7 +149,7 @@ def sample_std(values: Sequence[float]) -> float:
 
 def _place(row: Row) -> tuple[object, ...]:
     s = row.setting
-    return s.dataset.name, s.rate, s.arch.name, s.iterations, s.protocol, -row.mean, repr(s)
+    return s.dataset.name, s.rate, s.arch.name, s.iterations, s.protocol, -row.merit, repr(s)
 
 
 def _changed(component: Json) -> dict[str, object]:

@@ -36,6 +36,10 @@ difference of thumbnails in grey levels, mean and least over the set. Mean ± st
 
 
 def evaluations(records: Iterable[Json]) -> str:
+    return "\n".join(_evaluations(*split, *counts) for split, counts in looks(records))
+
+
+def looks(records: Iterable[Json]) -> list[tuple[tuple[str, str], tuple[int, int]]]:
     """How often each split has been scored, and with how many configurations: as far as the records know."""
     most: dict[tuple[str, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
     for record in records:
@@ -43,7 +47,7 @@ def evaluations(records: Iterable[Json]) -> str:
             split = record["spec"]["dataset"]["name"], record["spec"]["dataset"]["split"]
             number, configurations = most[split]
             most[split] = max(number, said["number"]), max(configurations, said["configurations"])
-    return "\n".join(_evaluations(*split, *counts) for split, counts in sorted(most.items()))
+    return sorted(most.items())
 
 
 def _evaluations(dataset: str, split: str, number: int, configurations: int) -> str:
@@ -141,16 +145,17 @@ def quality(found: Sequence[Quality], named: Names) -> str:
 
 def failures(records: Iterable[Json]) -> str:
     """One line for each record that is not ok."""
-    failed = {_failure(record) for record in records if record["status"] != "ok"}
+    failed = {f"- {cells.escape(failure(record))}" for record in records if record["status"] != "ok"}
     return "\n".join(["## Without a result", "", *sorted(failed)]) if failed else ""
 
 
-def _failure(record: Json) -> str:
+def failure(record: Json) -> str:
+    """What gave no number, and why."""
     spec = record["spec"]
     labels = spec["evaluator"]["options"].get("labels", "hard")
     method = f"{spec['selector']['name']} + {spec['synth']['name']}, {labels} labels, seed {spec['seed']}"
     cell = f"{spec['dataset']['name']}, {cells.percent(spec['rate'])}, {spec['arch']}, {method}"
-    return "- " + cells.escape(f"{record['id']}: {cell}: {record['status']}: {record['reason']}")
+    return f"{record['id']}: {cell}: {record['status']}: {record['reason']}"
 
 
 def _plural(number: int, what: str) -> str:

@@ -90,7 +90,7 @@ def average_ranks(means: pd.DataFrame) -> pd.Series[Any]:
 
 
 def noise_floor(rows: Iterable[Row]) -> float:
-    """Standard deviation of mIoU over training seeds where nothing else varies, pooled over the rows; NaN for none."""
-    measured = [(len(row.miou) - 1, row.std) for row in rows if row.varies == ("train",) and math.isfinite(row.std)]
+    """Standard deviation over training seeds where nothing else varies, pooled over the rows; NaN for none."""
+    measured = [(len(row.scores) - 1, row.std) for row in rows if row.varies == ("train",) and math.isfinite(row.std)]
     freedom = sum(df for df, _ in measured)
     return math.sqrt(sum(df * std * std for df, std in measured) / freedom) if freedom else math.nan

@@ -95,8 +95,8 @@ def _agreements(methods: Sequence[Method]) -> Iterator[Agreement]:
 
 
 def _by_repetition(common: Sequence[tuple[Row, Row]]) -> Iterator[float]:
-    for seed in sorted(set.intersection(*(set(row.miou) for pair in common for row in pair))):
-        yield _tau((one.miou[seed], two.miou[seed]) for one, two in common)
+    for seed in sorted(set.intersection(*(set(row.scores) for pair in common for row in pair))):
+        yield _tau((one.scores[seed], two.scores[seed]) for one, two in common)
 
 
 def _tau(pairs: Iterable[tuple[float, float]]) -> float:
@@ -117,5 +117,5 @@ def _ranked(methods: Sequence[Method], budgets: Sequence[int]) -> list[Ranked]:
 
 def _places(methods: Sequence[Method], budget: int) -> list[int]:
     """Methods with the same mean share the best of their places."""
-    means = pd.Series([method[budget].mean for method in methods])
+    means = pd.Series([method[budget].merit for method in methods])
     return means.rank(method="min", ascending=False, na_option="bottom").astype(int).tolist()

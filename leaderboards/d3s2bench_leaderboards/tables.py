@@ -9,7 +9,7 @@ import pandas as pd
 
 from d3s2bench import Json
 from d3s2bench_leaderboards.controls import Controls, paired_difference, percent_of
-from d3s2bench_leaderboards.names import names
+from d3s2bench_leaderboards.names import Names, names
 from d3s2bench_leaderboards.rows import Row, gather
 
 
@@ -27,12 +27,12 @@ def comparison(records: Iterable[Json]) -> pd.DataFrame:
     Differences are paired: means over the n repetitions that both rows have in common. Rows of different protocols are
     never compared, but for the converged reference. Options in which rows of one name differ stand behind the name.
     """
-    return compare(gather(records))
+    return compare(gather(records)).rename(columns={"score": "miou"})
 
 
-def compare(rows: Sequence[Row]) -> pd.DataFrame:
-    """The comparison of rows that are gathered already."""
-    controls, named = Controls(rows), names(rows)
+def compare(rows: Sequence[Row], controls: Controls | None = None, named: Names | None = None) -> pd.DataFrame:
+    """The comparison of rows that are gathered already, with controls and names of more rows where these are given."""
+    controls, named = controls or Controls(rows), named or names(rows)
     lines = [named[row.setting] | _line(row, controls) for row in rows]
     return pd.DataFrame(lines, columns=list(COLUMNS)).astype(COLUMNS)
 
@@ -48,7 +48,7 @@ COLUMNS = {
     "varies": "object",
     "images": "int64",
     "bytes": "float64",
-    "miou": "float64",
+    "score": "float64",
     "std": "float64",
     "vs_random": "float64",
     "vs_selector": "float64",
@@ -63,11 +63,11 @@ COLUMNS = {
 def _line(row: Row, controls: Controls) -> dict[str, Any]:
     return {
         "rate": row.setting.rate,
-        "n": len(row.miou),
+        "n": len(row.records),
         "varies": ", ".join(row.varies),
         "images": row.images,
         "bytes": row.bytes,
-        "miou": row.mean,
+        "score": row.mean,
         "std": row.std,
         "vs_random": paired_difference(row, controls.random_real(row)),
         "vs_selector": paired_difference(row, controls.selector_real(row)),

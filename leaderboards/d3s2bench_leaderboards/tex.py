@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-LONGEST = 80
+from d3s2bench_leaderboards import cells
+
 SPECIAL = {
     "\\": r"$\backslash$",
     "{": r"\{",
@@ -83,8 +84,7 @@ def escape(text: str) -> str:
     >>> escape("50%_Å")
     '50\\\\%\\\\_\\\\r{A}'
     """
-    cut = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-    printable = "".join(c if c.isprintable() else " " for c in cut)
+    printable = cells.plain(cells.cut(text))
     text = "".join(map(_character, unicodedata.normalize("NFC", printable.strip())))
     return JOINED.sub(r"{}\g<0>", text)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -13,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_fakes import CONVERGED, record
 
-import d3s2bench
+from d3s2bench.results.records import SCHEMA as SCHEMA_FILE
 from d3s2bench_leaderboards.tables import comparison
 
-SCHEMA = json.loads((Path(d3s2bench.__file__).parent / "record.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
 
 
 def row(table: pd.DataFrame, selector: str, synth: str = "real", labels: str = "hard", **more: Any) -> Any:

@@ -212,3 +212,26 @@ def test_missing_counts_are_named(tmp_path: Path) -> None:
     rows = gather([*method("random", 1.0, 2.0), *method("a", 2.0, 3.0)])
     with pytest.raises(StoreError, match=r"counts\.npz.*missing"):
         CountsFolder(tmp_path).interval(rows[0], rows[1], resamples=10)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0, 100), min_size=2, max_size=12))
+def test_mean_and_spread_are_numpys(values: list[float]) -> None:
+    (row,) = gather([record(miou=value, seed=seed) for seed, value in enumerate(values)])
+    assert row.mean == pytest.approx(np.mean(values)) and row.std == pytest.approx(np.std(values, ddof=1), abs=1e-9)
+
+
+def test_ranks_are_scipys() -> None:
+    means = np.random.default_rng(0).integers(0, 4, (6, 3)).astype(float)  # with ties
+    peer = stats.rankdata(-means, axis=0).mean(axis=1)
+    assert average_ranks(pd.DataFrame(means)).tolist() == pytest.approx(peer.tolist())
+
+
+def test_noise_floor_is_the_residual_of_an_analysis_of_variance() -> None:
+    linear_model = pytest.importorskip("statsmodels.api")
+    groups = {"balanced": [5.0, 6.0, 9.0], "dfss": [1.0, 1.5], "k-center": [7.0, 7.5, 8.0, 9.5]}
+    scores_of = [(k, value) for k, values in enumerate(groups.values()) for value in values]
+    design = np.eye(3)[[k for k, _ in scores_of]]
+    peer = linear_model.OLS([value for _, value in scores_of], design).fit()
+    rows = gather([record(name, miou=v, seed=s) for name, values in groups.items() for s, v in enumerate(values)])
+    assert noise_floor(rows) == pytest.approx(math.sqrt(peer.mse_resid))

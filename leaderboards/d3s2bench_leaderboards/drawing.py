@@ -1,0 +1,159 @@
+"""Panels drawn by matplotlib."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
+
+from d3s2bench_leaderboards import cells
+from d3s2bench_leaderboards.bootstrap import CountsFolder
+from d3s2bench_leaderboards.panels import Curve, Panel, choose, panels
+from d3s2bench_leaderboards.scope import Scope
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+    from d3s2bench_leaderboards.figures import Figures
+
+STYLES: tuple[tuple[str, str, Any], ...] = (
+    ("#7a7a7a", "o", (0, (1, 1.5))),
+    ("#222222", "s", (0, (4, 1.5))),
+    ("#0072b2", "^", "-"),
+    ("#d55e00", "D", (0, (6, 1.5, 1, 1.5))),
+    ("#009e73", "v", (0, (3, 1))),
+    ("#cc79a7", "P", (0, (1, 1))),
+    ("#8a6500", "X", (0, (8, 2))),
+    ("#56b4e9", "*", (0, (4, 1, 1, 1, 1, 1))),
+)
+"""Colour, marker and dashes: any one of them tells the methods apart."""
+SETTINGS: Any = {
+    "font.family": ["STIXGeneral", "DejaVu Sans"],  # a paper's Times; the second for what the first lacks
+    "font.size": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.linewidth": 0.4,
+    "grid.color": "#d8d8d8",
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3.8,
+    "lines.markeredgewidth": 0.4,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "legend.handlelength": 2.6,
+    "legend.columnspacing": 1.2,
+    "pdf.fonttype": 42,
+}
+LONGEST = 44
+FULL_WIDTH = 6.9
+"""Inches that a figure with many classes may take."""
+
+
+def files(scope: Scope, options: Figures) -> dict[str, bytes]:
+    """``<kind>-<what>.pdf`` and ``.png``; the number of a second one of that name stands behind it."""
+    if not scope.rows:
+        return {}
+    made = scope.board()
+    label = f"{scope.metric.label} (%)" if scope.metric.unit == "percent" else scope.metric.label
+    counts = CountsFolder(options.folder) if options.folder else None
+    found: dict[str, bytes] = {}
+    with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a name may hold any character
+        for panel in panels(made, label, choose(made, options.most), counts, options.kinds):
+            name = _free(f"{panel.kind}-{_slug(panel.about)}", found)
+            figure = _figure(panel, options)
+            png = _saved(FigureCanvasAgg(figure).print_png, {"Software": None})
+            pdf = _saved(FigureCanvasPdf(figure).print_pdf, {"CreationDate": None, "Producer": None})
+            found |= {f"{name}.pdf": pdf, f"{name}.png": png}
+    return found
+
+
+def _slug(text: str) -> str:
+    words = "".join(c if c.isascii() and c.isalnum() else " " for c in text.lower())
+    return "-".join(words.split())[:80] or "figure"
+
+
+def _free(name: str, taken: Iterable[str]) -> str:
+    if f"{name}.pdf" not in taken:
+        return name
+    return next(each for k in range(2, 10**6) if f"{(each := f'{name}-{k}')}.pdf" not in taken)
+
+
+def _saved(write: Callable[..., None], metadata: dict[str, Any]) -> bytes:
+    """By the canvas itself: ``savefig`` would draw each figure twice. PDF comes last, since it changes the dpi."""
+    buffer = io.BytesIO()
+    write(buffer, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _figure(panel: Panel, options: Figures) -> Figure:
+    rows = math.ceil(len(panel.curves) / 2)
+    by_class, width = panel.kind == "classes", options.width
+    if by_class:
+        width = min(max(width, 0.7 + 0.14 * len(panel.ticks)), max(width, FULL_WIDTH))
+    figure = Figure((width, (2.5 if by_class else 2.1) + 0.14 * rows), dpi=options.dpi)
+    layout = ConstrainedLayoutEngine()
+    axes = figure.add_subplot()
+    drawn = [(_curve(axes, curve, by_class), _plain(curve.name)) for curve in panel.curves]
+    _axes(axes, panel)
+    if len(panel.front) > 1:
+        axes.step(*zip(*panel.front, strict=True), where="post", color="black", linewidth=0.7, linestyle=":", zorder=1)
+    handles, labels = zip(*drawn, strict=True)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    figure.suptitle(_plain(panel.about, 72), fontsize=7.5, color="#444444")
+    layout.execute(figure)  # once for both files
+    return figure
+
+
+def _curve(axes: Axes, curve: Curve, by_class: bool) -> Artist:
+    colour, mark, dashes = STYLES[curve.style % len(STYLES)]
+    x, mean = [p.x for p in curve.points], [p.mean for p in curve.points]
+    style = {"color": colour, "marker": mark, "linestyle": dashes, "markeredgecolor": "white"}
+    (line,) = axes.plot(x, mean, **style, linewidth=0.6 if by_class else None)
+    low, high = zip(*(_span(p.mean, p.std) for p in curve.points), strict=True)
+    if len(x) > 1 and not by_class:
+        axes.fill_between(x, low, high, color=colour, alpha=0.14, linewidth=0)
+    elif not by_class:
+        axes.vlines(x, low, high, color=colour, linewidth=0.9)
+    return line
+
+
+def _span(mean: float, std: float) -> tuple[float, float]:
+    return (mean, mean) if math.isnan(std) else (mean - std, mean + std)
+
+
+def _axes(axes: Axes, panel: Panel) -> None:
+    axes.set_xlabel(panel.xlabel)
+    axes.set_ylabel(panel.ylabel)
+    axes.set_ylim(bottom=max(0, axes.get_ylim()[0]))
+    if panel.log:
+        axes.set_xscale("log")
+    if panel.ticks:
+        places, texts = zip(*panel.ticks, strict=True)
+        by_class: Any = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"} if panel.kind == "classes" else {}
+        size = 8 if len(places) < 40 else 4
+        axes.set_xticks(places, [_plain(text, 24) for text in texts], fontsize=size, **by_class)
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.tick_params(axis="x", which="minor", bottom=False)
+    elif not panel.log:
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def _plain(text: str, longest: int = LONGEST) -> str:
+    """One line that matplotlib neither sets as mathematics nor leaves out, as it does with a leading underscore."""
+    line = cells.plain(cells.cut(text, longest)).replace("\\", "\\\\").replace("$", r"\$")
+    return f" {line}" if line.startswith("_") else line

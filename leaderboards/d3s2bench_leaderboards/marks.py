@@ -1,0 +1,62 @@
+"""What a cell of a grouped table says: its numbers, and what they are worth beside the others of their column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from d3s2bench_leaderboards.columns import Column
+from d3s2bench_leaderboards.comparisons import Comparison, Podium, podium, with_random
+from d3s2bench_leaderboards.controls import Controls, paired_difference, percent_of
+from d3s2bench_leaderboards.rows import Row, Setting
+from d3s2bench_leaderboards.significance import noise_floor
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row among the others of its column."""
+
+    row: Row
+    delta: float | None
+    """Mean paired difference to random + real."""
+    percent: float | None
+    """Of the full train set at convergence."""
+    best: bool
+    """Of the highest mean, or not significantly worse."""
+    second: bool
+    different: bool
+    """Significantly from random + real."""
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A column of the board and what tests say of it."""
+
+    column: Column
+    controls: Controls
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        return with_random(list(self.column.rows.values()), self.controls)
+
+    @cached_property
+    def podium(self) -> Podium:
+        return podium(list(self.column.rows.values()))
+
+    @cached_property
+    def floor(self) -> float:
+        return noise_floor(self.column.rows.values())
+
+    @cached_property
+    def _different(self) -> set[Setting]:
+        return {test.row.setting for test in self.comparisons if test.different}
+
+    def entry(self, row: Row) -> Entry:
+        return Entry(
+            row,
+            paired_difference(row, self.controls.random_real(row)),
+            percent_of(row, self.controls.converged(row)),
+            row.setting in self.podium.best,
+            row.setting == self.podium.second,
+            row.setting in self._different,
+        )
