@@ -115,7 +115,7 @@ def draw(points: Iterable[Point], file: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--archs", nargs="+", default=list(Torch().architectures()))
+    parser.add_argument("--archs", nargs="+", default=["unet", "deeplab"])
     parser.add_argument("--data", nargs="+", default=["random", "full"], choices=["random", "full"])
     parser.add_argument("--iterations", nargs="+", type=int, default=[150, 300, 600, 1200, 2400])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])

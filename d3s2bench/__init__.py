@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         unknown_name,
     )
     from d3s2bench.hookspecs import hookimpl
-    from d3s2bench.interfaces import Context, Dataset, Generator, Split, Tap, Teacher
+    from d3s2bench.interfaces import Context, Dataset, Folders, Generator, Split, Tap, Teacher
     from d3s2bench.metrics import scores
     from d3s2bench.seeds import derive_seed
     from d3s2bench.sets.distilled import DistilledSet
@@ -49,7 +49,7 @@ _HOMES = {
         "unknown_name",
     ),
     "hookspecs": ("hookimpl",),
-    "interfaces": ("Context", "Dataset", "Generator", "Split", "Tap", "Teacher"),
+    "interfaces": ("Context", "Dataset", "Folders", "Generator", "Split", "Tap", "Teacher"),
     "metrics": ("scores",),
     "seeds": ("derive_seed",),
     "values": (
@@ -78,6 +78,7 @@ __all__ = [
     "Dataset",
     "DatasetError",
     "DistilledSet",
+    "Folders",
     "Generator",
     "Image",
     "Json",

@@ -10,8 +10,10 @@ from typing import Any
 
 from d3s2bench.config import RunConfig, make_config
 from d3s2bench.errors import StageError, StoreError
-from d3s2bench.execution.runner import Outcome, execute
+from d3s2bench.execution.events import Distilled, Tabled, Tell, untold
+from d3s2bench.execution.runner import Order, Outcome, execute
 from d3s2bench.files import digest, file_sha256, read_json
+from d3s2bench.observers import Observers
 from d3s2bench.planning.configured import unversioned
 from d3s2bench.planning.plan import Node, Plan
 from d3s2bench.planning.planner import Planner
@@ -32,8 +34,9 @@ class Result:
     """Stage key → why it failed; empty when all went well."""
 
 
-def run(config: RunConfig | None = None, **given: Any) -> Result:
-    """Runs a comparison matrix with its controls; ``given`` are fields of :class:`RunConfig`.
+def run(config: RunConfig | None = None, on_event: Tell = untold, **given: Any) -> Result:
+    """Runs a comparison matrix with its controls; ``given`` are fields of :class:`RunConfig`. ``on_event`` hears of all
+    that happens, see :mod:`d3s2bench.execution.events`; one call at a time, from any thread.
 
     >>> result = run(selector="balanced", synth="guided", preset="smoke", out="runs")  # doctest: +SKIP
 
@@ -41,7 +44,7 @@ def run(config: RunConfig | None = None, **given: Any) -> Result:
         D3S2Error: bad input, before anything is run. What fails later is in ``problems`` and in the records.
     """
     config, workspace, planner = _start(config, given)
-    return _scored(planner.matrix(), config, workspace)
+    return _scored(planner.matrix(), config, workspace, on_event)
 
 
 def plan(config: RunConfig) -> tuple[Plan, Workspace]:
@@ -50,7 +53,7 @@ def plan(config: RunConfig) -> tuple[Plan, Workspace]:
     return planner.matrix(), workspace
 
 
-def distill(config: RunConfig | None = None, **given: Any) -> list[Path]:
+def distill(config: RunConfig | None = None, on_event: Tell = untold, **given: Any) -> list[Path]:
     """Makes the distilled sets of a matrix and stops; returns their folders.
 
     Raises:
@@ -58,17 +61,21 @@ def distill(config: RunConfig | None = None, **given: Any) -> list[Path]:
     """
     config, workspace, planner = _start(config, given)
     made = planner.sets()
-    _execute_or_raise(made, config, workspace)
+    _execute_or_raise(made, config, workspace, on_event)
     nodes = [node for node in made.nodes.values() if node.stage == "distilled"]
-    return [workspace.store.path(node.stage, node.key) for node in nodes]
+    folders = [workspace.store.path(node.stage, node.key) for node in nodes]
+    for folder in folders:
+        on_event(Distilled(str(folder)))
+    return folders
 
 
-def evaluate(folder: Path, config: RunConfig | None = None, **given: Any) -> Result:
+def evaluate(folder: Path, config: RunConfig | None = None, on_event: Tell = untold, **given: Any) -> Result:
     """Scores a distilled set made elsewhere: ``images/*.png``, ``annotations/*.png``, a manifest if there is one."""
     config, workspace, planner = _start(config, given)
     pairs = DistilledSet.open(folder, len(workspace.dataset(config.dataset[0]).classes))
     described = _described(folder)
-    return _scored(planner.external(folder.resolve(), _content(pairs), len(pairs), described), config, workspace)
+    made = planner.external(folder.resolve(), _content(pairs), len(pairs), described)
+    return _scored(made, config, workspace, on_event)
 
 
 def train(kind: str, config: RunConfig | None = None, save: Path | None = None, **given: Any) -> list[Path]:
@@ -109,31 +116,43 @@ def _start(config: RunConfig | None, given: dict[str, Any]) -> tuple[RunConfig, 
     if config.strict_plugins:
         workspace.registry.require_healthy()
     workspace.store.prepare()
-    workspace.check_device()
+    workspace.registry.find("executor", config.executor)
+    if config.executor == "inline":  # the machine that others work on has devices of its own
+        workspace.check_device()
     planner = Planner(config, workspace)
     planner.configured.check_options()
     return config, workspace, planner
 
 
-def _scored(made: Plan, config: RunConfig, workspace: Workspace) -> Result:
-    log = WandbLog(config, workspace)
+def _scored(made: Plan, config: RunConfig, workspace: Workspace, on_event: Tell) -> Result:
+    log, observers = WandbLog(config, workspace), Observers(config, workspace)
 
     def logged(node: Node) -> None:
-        log.record(_read(node, workspace), node.run["dataset"])
+        for each in (log, observers):
+            each.record(_read(node, workspace), node.run["dataset"])
 
-    outcome = execute(made, workspace, config.threads, config.workers, logged)
+    outcome = execute(made, workspace, _order(config, workspace), logged, on_event)
     references = [import_reference(file, workspace.out) for file in made.references]
     records = [_read(made.nodes[key], workspace) for key in made.records]
     log.finish(len(records) + len(references))
-    return Result(records + references, render(records + references), outcome.failed | outcome.skipped)
+    observers.finish()
+    result = Result(records + references, render(records + references), outcome.failed | outcome.skipped)
+    on_event(Tabled(result.table, len(result.records), result.problems))
+    return result
+
+
+def _order(config: RunConfig, workspace: Workspace) -> Order:
+    options = config.options.get("executor", {}).get(config.executor, {})
+    executor = workspace.registry.create("executor", config.executor, options)
+    return Order(executor, config.threads, config.workers)
 
 
 def _read(node: Node, workspace: Workspace) -> dict[str, Any]:
     return read_record(record_file(workspace.out, node.key))
 
 
-def _execute_or_raise(made: Plan, config: RunConfig, workspace: Workspace) -> None:
-    outcome: Outcome = execute(made, workspace, config.threads, config.workers, lambda node: None)
+def _execute_or_raise(made: Plan, config: RunConfig, workspace: Workspace, on_event: Tell = untold) -> None:
+    outcome: Outcome = execute(made, workspace, _order(config, workspace), lambda node: None, on_event)
     for reason in outcome.failed.values():
         raise StageError(reason)
 

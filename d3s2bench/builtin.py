@@ -1,4 +1,4 @@
-"""The engine's own plugin: the datasets that need no library of their own."""
+"""The engine's own plugin: the datasets and executors that come with it."""
 
 from __future__ import annotations
 
@@ -23,4 +23,17 @@ def register_datasets() -> list[Component]:
         Component("dataset", "voc2012", "d3s2bench.datasets.voc2012:Voc2012", "PASCAL VOC 2012, 21 classes"),
         Component("dataset", "camvid", "d3s2bench.datasets.camvid:CamVid", "Driving in Cambridge, 11 classes"),
         Component("dataset", "nyuv2", "d3s2bench.datasets.nyuv2:NyuV2", "Rooms, 13 or 40 classes"),
+        Component(
+            "dataset", "hf", "d3s2bench.datasets.hf:HuggingFace", "Hugging Face datasets saved on disk", ("datasets",)
+        ),
+    ]
+
+
+@hookimpl
+def register_executors() -> list[Component]:
+    """Where stages are worked on: results do not depend on it."""
+    return [
+        Component("executor", "inline", "d3s2bench.execution.inline:Inline", "Worker processes on this machine"),
+        Component("executor", "ray", "d3s2bench.execution.on_ray:Ray", "Ray, here or on a cluster", ("ray",)),
+        Component("executor", "slurm", "d3s2bench.execution.on_slurm:Slurm", "Slurm job arrays", ("submitit",)),
     ]

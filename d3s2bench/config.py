@@ -13,7 +13,7 @@ from d3s2bench.errors import ConfigError, unknown_name
 
 PRESETS = Path(__file__).parent / "presets"
 AXES = ("dataset", "selector", "synth", "evaluator", "arch", "rate", "budget", "seed")
-OPTION_KINDS = ("dataset", "selector", "synth", "evaluator", "generator")
+OPTION_KINDS = ("dataset", "selector", "synth", "evaluator", "generator", "observer", "executor")
 CHOICES = {"controls": ("default", "all", "none"), "wandb": ("auto", "online", "offline", "disabled")}
 
 
@@ -22,10 +22,15 @@ class RunConfig:
     """One comparison matrix. Lists are its axes."""
 
     dataset: list[str] = field(default_factory=lambda: ["scenes"])
+    """Names of datasets, or of folders that ``data_root`` names."""
     selector: list[str] = field(default_factory=lambda: ["balanced"])
+    """Who chooses the images of the train split."""
     synth: list[str] = field(default_factory=lambda: ["guided"])
+    """Who makes the distilled set of what was chosen."""
     evaluator: list[str] = field(default_factory=lambda: ["torch"])
+    """Who trains the students and counts their predictions."""
     arch: list[str] = field(default_factory=lambda: ["unet"])
+    """Architectures of the students."""
     rate: list[float] = field(default_factory=lambda: [0.01])
     """Compression rates: distilled images / train images."""
     budget: list[float] = field(default_factory=lambda: [1.0])
@@ -40,8 +45,13 @@ class RunConfig:
     generator: str | None = None
     judge: str | None = None
     generator_family: str = "pixel"
+    """The generator component that trains and loads generators; one given as a folder tells its own."""
+    teacher_evaluator: str = "torch"
+    """Which evaluator trains and loads teachers and judges; students may be trained by others."""
     teacher_arch: str = "unet"
+    """Architecture of a teacher that is trained."""
     judge_arch: str = "deeplab"
+    """Architecture of a judge that is trained; another than the teacher's."""
     quality: bool = False
     """Whether each distilled set is measured under a judge, a network of another architecture than the teacher."""
     train_missing: bool = False
@@ -55,12 +65,22 @@ class RunConfig:
     """Numeric threads per stage; 1 and 2 give different weights, so it is part of the protocol."""
     workers: int | None = None
     """Stages at once; null = cores / threads. Changes no result."""
+    executor: str = "inline"
+    """Where stages are worked on: inline, ray, slurm. Changes no result."""
     wandb: str = "auto"
+    observer: list[str] = field(default_factory=list)
+    """Who is told of each record that this run scores. Changes no result."""
+    plugin: list[str] = field(default_factory=list)
+    """Python files whose components are there beside all that is installed."""
+    strict_plugins: bool = False
+    """Whether a broken plugin stops the run, though nothing of it is used."""
     preset: str | None = None
     options: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     """kind → component → option → value."""
     protocol: dict[str, Any] = field(default_factory=dict)
     """Overrides of the evaluator's training protocol."""
+    teacher_protocol: dict[str, Any] | None = None
+    """Overrides of the protocol that teachers and judges are trained under; null = those of ``protocol``."""
 
 
 def given_for(dataset: str, named: Mapping[str, str]) -> str | None:
@@ -146,7 +166,7 @@ def parse_assignments(assignments: Iterable[str], place: Callable[[str], str] = 
 
 
 def _preset(name: str) -> dict[str, Any]:
-    known = {file.stem: file for file in PRESETS.glob("*.yaml")}
+    known = {file.relative_to(PRESETS).with_suffix("").as_posix(): file for file in PRESETS.rglob("*.yaml")}
     if str(name) not in known:
         raise unknown_name("preset", str(name), known)
     return _file(known[name])

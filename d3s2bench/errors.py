@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 class D3S2Error(Exception):
@@ -42,8 +41,14 @@ class StageError(D3S2Error):
     """A stage of the plan that failed."""
 
 
+class WorkerDied(StageError):
+    """The process or the machine that worked on a stage is lost: the stage itself may be all right."""
+
+
 def unknown_name(what: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """The error for a misspelt name, with the nearest known one."""
+    from difflib import get_close_matches
+
     known = sorted(known)
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none'}"

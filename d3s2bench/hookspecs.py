@@ -18,8 +18,12 @@ import pluggy
 from d3s2bench.component import Component
 
 PROJECT = "d3s2bench"
+API = 1
+"""The version of these hooks and of the interfaces behind them. A plugin says which it is made for by an attribute
+``d3s2bench_api`` of its module, 1 where it has none; one of another version is not used."""
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a plugin's implementation of a hook."""
 
 
 @hookspec
@@ -55,4 +59,16 @@ def register_generators() -> Sequence[Component]:
 @hookspec
 def register_renderers() -> Sequence[Component]:
     """Formats that records can be printed in."""
+    raise NotImplementedError
+
+
+@hookspec
+def register_executors() -> Sequence[Component]:
+    """Components that decide where the stages of a run are worked on."""
+    raise NotImplementedError
+
+
+@hookspec
+def register_observers() -> Sequence[Component]:
+    """Components that are told of each finished record."""
     raise NotImplementedError

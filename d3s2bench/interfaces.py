@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Tap = Literal["activation", "batchnorm_input"]
+"""Where a teacher's layer is read: at its output, or where its last BatchNorm takes its input."""
 
 
 class Split(Protocol):
@@ -194,7 +195,12 @@ class Synthesizer(Protocol):
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """Trains a student on a set of pairs and counts on a split."""
+    """Trains a student on a set of pairs and counts on a split.
+
+    Two methods are optional: ``dataset_recipe(arch, dataset) -> Json``, what the published recipe of an architecture
+    changes for a dataset of that name (its ``size`` gives way to the user's), and ``completed(arch, protocol) ->
+    Json``, the protocol with what the user's overrides left open.
+    """
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -306,4 +312,30 @@ class Executor(Protocol):
 
     def start(self, site: Site) -> Pool:
         """Raises ConfigError where the machines do not offer what a stage needs."""
+        ...
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the files behind a record lie."""
+
+    out: Path
+    """The folder of the run: its records, its store; an observer may write into a folder of its own there."""
+    distilled: Path | None = None
+    """The set that was trained on, with its ``preview.png``; None for all of train and for a set made elsewhere."""
+    redistributable: bool = False
+    """Whether the images of that set may leave this machine."""
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """Is told of each record that a run scores, in the run's own process: a log, a message. The records are on disk
+    before; whatever it raises is one line at the end of the run, and it is then told no more."""
+
+    def on_record(self, record: Json, folders: Folders) -> None:
+        """May be told the same record again, by a later run."""
+        ...
+
+    def finish(self) -> None:
+        """The run is over."""
         ...

@@ -1,53 +1,21 @@
-"""Finds components through the entry points of group ``d3s2bench``; one broken plugin never harms another.
-
-pluggy's own entry-point loader stops at the first plugin that raises, so each entry point gets a manager of its own.
-"""
+"""All components by kind and name: loaded and configured when used, explained when they cannot be."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pluggy
-
-from d3s2bench import hookspecs
-from d3s2bench.component import Component
+from d3s2bench.discovery import DISABLE, FILE, KINDS, Registered, installed, of_file
 from d3s2bench.errors import ConfigError, PluginError, unknown_name
 
 if TYPE_CHECKING:
     from d3s2bench.values import Json
 
-KINDS = ("selector", "synthesizer", "evaluator", "dataset", "generator", "renderer")
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A component, the distribution that brings it and whether it can be used."""
-
-    component: Component
-    package: str
-    version: str
-    status: str = "ok"
-    local: bool = False
-    """Installed from a folder rather than an index: its version alone does not identify its code."""
-
-    @cached_property
-    def identity(self) -> str:
-        """What stands for the code in a hash: the version; with a hash of its files for a local install."""
-        from d3s2bench.code_identity import code_hash
-
-        return f"{self.version}+{code_hash(self.component.target)}" if self.local else self.version
-
-    def row(self) -> dict[str, str]:
-        """One object of ``d3s2bench plugins --json``."""
-        named = {"kind": self.component.kind, "name": self.component.name, "summary": self.component.summary}
-        return named | {"package": self.package, "version": self.version, "status": self.status}
+__all__ = ["KINDS", "Registered", "Registry", "changed_options", "configure", "field_names", "options_of", "registry"]
 
 
 class Registry:
@@ -61,11 +29,12 @@ class Registry:
 
     def _add(self, entry: Registered) -> None:
         key = (entry.component.kind, entry.component.name)
-        if not entry.status.startswith("broken") and key in self._usable:
-            status = f"broken: the name is taken by {self._usable[key].package}"
-            entry = dataclasses.replace(entry, status=status)
+        if entry.usable and key in self._usable:
+            taken = f"broken: the name is taken by {self._usable[key].package}"
+            remedy = f"rename it, uninstall one, or hide it with {DISABLE}={entry.package}"
+            entry = dataclasses.replace(entry, status=f"{taken}; {remedy}")
         self.rows.append(entry)
-        if not entry.status.startswith("broken"):
+        if entry.usable:
             self._usable[key] = entry
 
     def names(self, kind: str) -> tuple[str, ...]:
@@ -79,8 +48,13 @@ class Registry:
             self._explain_broken(kind, name)
             raise unknown_name(kind, name, self.names(kind))
         if entry.status != "ok":
-            raise PluginError(f"{kind} '{name}' of {entry.package} cannot be used: {entry.status}; install it")
+            raise PluginError(f"{kind} '{name}' of {entry.package} cannot be used: {entry.status}")
         return entry
+
+    def require_healthy(self) -> None:
+        """Raises PluginError when any plugin is broken."""
+        if broken := [f"{row.component.name} of {row.package} is {row.status}" for row in self.rows if row.broken]:
+            raise PluginError(f"--strict-plugins: {'. '.join(broken)}")
 
     def _explain_broken(self, kind: str, name: str) -> None:
         for row in self.rows:
@@ -162,44 +136,15 @@ def _json(value: Any) -> Any:
     return {str(k): _json(v) for k, v in value.items()} if isinstance(value, Mapping) else value
 
 
-@lru_cache(maxsize=1)
-def registry() -> Registry:
-    """Everything that is installed, loaded once per process."""
-    points = sorted(entry_points(group=hookspecs.PROJECT), key=lambda p: (not _is_ours(p), p.name))
-    return Registry(entry for point in points for entry in _load(point))
+@lru_cache
+def registry(files: tuple[str, ...] = ()) -> Registry:
+    """Everything that is installed, and what these files bring beside it; loaded once per process.
 
-
-def _is_ours(point: EntryPoint) -> bool:
-    return point.dist is not None and point.dist.name == hookspecs.PROJECT
-
-
-def _load(point: EntryPoint) -> Iterator[Registered]:
-    package, version = (point.dist.name or "?", point.dist.version or "?") if point.dist else ("?", "?")
-    local = point.dist is not None and point.dist.read_text("direct_url.json") is not None
-    try:
-        components = _components(point)
-    except (Exception, SystemExit) as error:  # isolation: a plugin may raise anything
-        reason = " ".join(str(error).split()) or "no message"
-        broken = Component("?", point.name, point.value, "")
-        yield Registered(broken, package, version, f"broken: {type(error).__name__}: {reason}")
-        return
-    for component in components:
-        yield Registered(component, package, version, _status(component), local)
-
-
-def _components(point: EntryPoint) -> list[Component]:
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    manager.register(point.load(), point.name)
-    manager.check_pending()
-    hooks = [getattr(manager.hook, name) for name in dir(hookspecs) if name.startswith("register_")]
-    found = [component for hook in hooks for registered in hook() for component in registered]
-    for component in found:
-        if not isinstance(component, Component) or component.kind not in KINDS:
-            raise PluginError(f"{component!r} is no Component of a known kind ({', '.join(KINDS)})")
+    Raises:
+        PluginError: a file that is not there or does not work.
+    """
+    found = Registry([*installed(), *(row for file in files for row in of_file(Path(file)))])
+    for row in found.rows:
+        if row.broken and row.version == FILE:
+            raise PluginError(f"--plugin {row.package}: {row.component.name} is {row.status}")
     return found
-
-
-def _status(component: Component) -> str:
-    missing = [module for module in component.requires if find_spec(module.partition(".")[0]) is None]
-    return f"missing: {', '.join(missing)}" if missing else "ok"

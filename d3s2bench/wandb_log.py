@@ -11,6 +11,7 @@ from typing import Any
 from d3s2bench.config import RunConfig
 from d3s2bench.errors import ConfigError, DatasetError, StageError
 from d3s2bench.files import digest
+from d3s2bench.observers import set_folder
 from d3s2bench.results.records import read_records
 from d3s2bench.storage.store import Store
 from d3s2bench.values import Json
@@ -95,13 +96,6 @@ def _log_once(run: Any, content: dict[str, Any]) -> None:
         run.log(content, step=0)
     else:
         run.summary.update(content)
-
-
-def set_folder(record: Json, store: Store) -> Path | None:
-    """Where the record's distilled set lies in the store; None when it was made elsewhere or there is none."""
-    key = record["provenance"]["distilled"]
-    folder = store.path("distilled", key) if key else None
-    return folder if folder and (folder / "images").is_dir() else None
 
 
 def _artifact(wandb: Any, record: Json, folder: Path) -> Any:

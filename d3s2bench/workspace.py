@@ -21,27 +21,30 @@ FOLDER = "folder"
 @dataclass
 class Workspace:
     """Opens datasets by name; ``roots`` maps names to folders, the name '' to a bare ``--data-root``, and ``holdouts``
-    maps names to patterns of train images, the name '' to a bare ``--holdout``."""
+    maps names to patterns of train images, the name '' to a bare ``--holdout``. ``plugins`` are single files."""
 
     out: Path
     roots: dict[str, str] = field(default_factory=dict)
     dataset_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     holdouts: dict[str, str] = field(default_factory=dict)
     device: str = "cpu"
+    plugins: tuple[str, ...] = ()
     _open: dict[str, Dataset] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, config: RunConfig) -> Workspace:
         options, holdouts = config.options.get("dataset", {}), dict(config.holdout)
-        return cls(Path(config.out), dict(config.data_root), options, holdouts, config.device)
+        plugins = tuple(str(Path(file).resolve()) for file in config.plugin)
+        return cls(Path(config.out), dict(config.data_root), options, holdouts, config.device, plugins)
 
     def to_json(self) -> dict[str, Any]:
         plain = {"out": str(self.out), "roots": self.roots, "dataset_options": self.dataset_options}
-        return plain | {"holdouts": self.holdouts, "device": self.device}
+        return plain | {"holdouts": self.holdouts, "device": self.device, "plugins": list(self.plugins)}
 
     @classmethod
     def from_json(cls, value: Json) -> Workspace:
-        return cls(Path(value["out"]), value["roots"], value["dataset_options"], value["holdouts"], value["device"])
+        roots, options, holdouts = value["roots"], value["dataset_options"], value["holdouts"]
+        return cls(Path(value["out"]), roots, options, holdouts, value["device"], tuple(value["plugins"]))
 
     @cached_property
     def store(self) -> Store:
@@ -49,7 +52,7 @@ class Workspace:
 
     @property
     def registry(self) -> Registry:
-        return registry()
+        return registry(self.plugins)
 
     def check_device(self) -> None:
         """Raises ConfigError for a device that is not there; torch is imported for others than the CPU alone."""
@@ -75,9 +78,9 @@ class Workspace:
         return given_for(name, self.holdouts)
 
     def _opened(self, name: str) -> Dataset:
-        """A folder of our own layout, one with a ``classes.json``, is read as such, whatever it is called."""
+        """A folder of our own layout is read as such, whatever it is called."""
         registered = name in self.registry.names("dataset")
-        if name in self.roots and (not registered or (Path(self.roots[name]) / "classes.json").is_file()):
+        if name in self.roots and (not registered or _is_ours(Path(self.roots[name]))):
             return self._build(FOLDER, {"root": Path(self.roots[name]), "name": name})
         root = given_for(name, self.roots)
         if name == FOLDER and root is None:
@@ -89,9 +92,17 @@ class Workspace:
     def _build(self, component: str, places: dict[str, Any]) -> Dataset:
         known = field_names(self.registry.load("dataset", component))
         if "root" in known and "root" not in places:
-            raise ConfigError(f"dataset '{component}' reads files: give --data-root {component}=DIR")
+            raise ConfigError(
+                f"dataset '{component}' reads files: give --data-root {component}=DIR; 'd3s2bench datasets' "
+                "says where to get it and how it must lie"
+            )
         if "root" in places and "root" not in known:
             raise ConfigError(f"dataset '{component}' reads no files: give {places['root']} another name")
         options = self.dataset_options.get(component, {})
         built: Dataset = self.registry.create("dataset", component, options, places | {"cache": self.out / "cache"})
         return built
+
+
+def _is_ours(root: Path) -> bool:
+    """Whether it is laid out as the dataset ``folder`` wants it."""
+    return (root / "classes.json").is_file() and (root / "images").is_dir()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from d3s2bench_docs.site import pages
 from mkdocs.structure.files import File, Files
+
+from d3s2bench_docs.site import pages
 
 MADE = pages()
 

@@ -42,7 +42,7 @@ class LazyGroup(TyperGroup):
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         found = getattr(import_module(f"d3s2bench.cli.{module}"), attribute)
-        return typer.main.get_command(found if isinstance(found, typer.Typer) else _app_of(found))
+        return typer.main.get_group(found) if isinstance(found, typer.Typer) else typer.main.get_command(_app_of(found))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from d3s2bench.cli.options import (
+    Address,
     Archs,
+    AsJson,
     Budgets,
     Config,
     Controls,
@@ -18,10 +23,13 @@ from d3s2bench.cli.options import (
     Device,
     EvalSplit,
     Evaluators,
+    Executors,
     Generator,
     Holdouts,
     Judge,
+    Observers,
     Out,
+    Plugins,
     Preset,
     Quality,
     Rates,
@@ -29,6 +37,7 @@ from d3s2bench.cli.options import (
     Seeds,
     Selectors,
     Set,
+    StrictPlugins,
     Synths,
     Teacher,
     TrainMissing,
@@ -40,6 +49,7 @@ from d3s2bench.cli.options import (
 if TYPE_CHECKING:
     from d3s2bench.api import Result
     from d3s2bench.config import RunConfig
+    from d3s2bench.execution.events import Tell
     from d3s2bench.planning.plan import Plan
     from d3s2bench.storage.store import Store
 
@@ -69,8 +79,14 @@ def run(
     eval_split: EvalSplit = None,
     device: Device = None,
     workers: Workers = None,
+    executor: Executors = None,
+    address: Address = None,
     wandb: Wandb = None,
+    observer: Observers = None,
+    plugin: Plugins = None,
+    strict_plugins: StrictPlugins = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and what is reused.")] = False,
+    json_: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Distil, train and score a comparison matrix with its controls; end with a table."""
@@ -79,8 +95,10 @@ def run(
     made = config_of(locals())
     if dry_run:
         _print_plan(made)
-    else:
-        _finish(api.run(made), made)
+        return
+    with _listening(json_) as tell:
+        result = api.run(made, tell)
+    _finish(result, made, json_)
 
 
 def distill(
@@ -101,12 +119,20 @@ def distill(
     train_missing: TrainMissing = None,
     device: Device = None,
     workers: Workers = None,
+    executor: Executors = None,
+    address: Address = None,
+    plugin: Plugins = None,
+    strict_plugins: StrictPlugins = None,
+    json_: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Make the distilled sets and stop; prints their folders."""
     from d3s2bench import api
 
-    for folder in api.distill(config_of(locals())):
+    made = config_of(locals())
+    with _listening(json_) as tell:
+        folders = api.distill(made, tell)
+    for folder in folders if not json_ else ():
         typer.echo(folder)
 
 
@@ -128,14 +154,32 @@ def evaluate(
     eval_split: EvalSplit = None,
     device: Device = None,
     workers: Workers = None,
+    executor: Executors = None,
+    address: Address = None,
     wandb: Wandb = None,
+    observer: Observers = None,
+    plugin: Plugins = None,
+    strict_plugins: StrictPlugins = None,
+    json_: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Score a distilled set that was made elsewhere."""
     from d3s2bench import api
 
     made = config_of({name: value for name, value in locals().items() if name != "folder"})
-    _finish(api.evaluate(folder, made), made)
+    with _listening(json_) as tell:
+        result = api.evaluate(folder, made, tell)
+    _finish(result, made, json_)
+
+
+@contextmanager
+def _listening(as_json: bool) -> Iterator[Tell]:
+    """Stdout is kept for the table, or for events as JSON: what libraries print meanwhile goes to stderr."""
+    from d3s2bench.execution.events import JsonLines, untold
+
+    tell = JsonLines(sys.stdout) if as_json else untold
+    with redirect_stdout(sys.stderr):
+        yield tell
 
 
 def _print_plan(config: RunConfig) -> None:
@@ -163,8 +207,9 @@ def _outlook(plan: Plan, store: Store) -> str:
     return told + (f", and {unknown} stages of which none alike was measured here" if unknown else "")
 
 
-def _finish(result: Result, config: RunConfig) -> None:
-    typer.echo(result.table, nl=not result.table.endswith("\n"))
+def _finish(result: Result, config: RunConfig, as_json: bool) -> None:
+    if not as_json:
+        typer.echo(result.table, nl=not result.table.endswith("\n"))
     for folder in sorted({str(Path(config.out) / "records")}):
         typer.echo(f"records: {folder}", err=True)
     if result.problems:

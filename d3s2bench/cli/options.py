@@ -7,17 +7,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from d3s2bench.cli.completion import components
+
 if TYPE_CHECKING:
     from d3s2bench.config import RunConfig
 
 Out = Annotated[str | None, typer.Option(help="Folder of the store and the records.  [default: runs]")]
-Datasets = Annotated[list[str] | None, typer.Option("--dataset", help="Repeatable.  [default: scenes]")]
+Datasets = Annotated[
+    list[str] | None,
+    typer.Option("--dataset", help="Repeatable.  [default: scenes]", autocompletion=components("dataset")),
+]
 DataRoots = Annotated[
     list[str] | None, typer.Option("--data-root", metavar="[NAME=]DIR", help="Where a dataset lies. Repeatable.")
 ]
-Selectors = Annotated[list[str] | None, typer.Option("--selector", help="Repeatable.  [default: balanced]")]
-Synths = Annotated[list[str] | None, typer.Option("--synth", help="Repeatable.  [default: guided]")]
-Evaluators = Annotated[list[str] | None, typer.Option("--evaluator", help="Repeatable.  [default: torch]")]
+Selectors = Annotated[
+    list[str] | None,
+    typer.Option("--selector", help="Repeatable.  [default: balanced]", autocompletion=components("selector")),
+]
+Synths = Annotated[
+    list[str] | None,
+    typer.Option("--synth", help="Repeatable.  [default: guided]", autocompletion=components("synthesizer")),
+]
+Evaluators = Annotated[
+    list[str] | None,
+    typer.Option("--evaluator", help="Repeatable.  [default: torch]", autocompletion=components("evaluator")),
+]
 Archs = Annotated[list[str] | None, typer.Option("--arch", help="Student architecture. Repeatable.  [default: unet]")]
 Rates = Annotated[list[float] | None, typer.Option("--rate", help="Compression rate. Repeatable.  [default: 0.01]")]
 Seed = Annotated[list[int] | None, typer.Option("--seed", help="A repetition. Repeatable.  [default: 0]")]
@@ -47,7 +61,23 @@ EvalSplit = Annotated[
 ]
 Device = Annotated[str | None, typer.Option("--device", help="cpu or cuda.  [default: cpu]")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Stages at once.  [default: cores / threads]")]
+Executors = Annotated[
+    str | None,
+    typer.Option("--executor", help="inline, ray or slurm.  [default: inline]", autocompletion=components("executor")),
+]
+Address = Annotated[
+    str | None, typer.Option("--address", metavar="HOST:PORT", help="Of a Ray cluster.  [default: starts its own]")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print events as JSON lines instead of the table.")]
 Wandb = Annotated[str | None, typer.Option("--wandb", help="auto, online, offline or disabled.  [default: auto]")]
+Observers = Annotated[
+    list[str] | None,
+    typer.Option("--observer", help="Who is told of each record. Repeatable.", autocompletion=components("observer")),
+]
+Plugins = Annotated[
+    list[str] | None, typer.Option("--plugin", metavar="FILE.py", help="A plugin that is one file. Repeatable.")
+]
+StrictPlugins = Annotated[bool | None, typer.Option("--strict-plugins", help="Stop when any plugin is broken.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of runs.")]
 
@@ -55,16 +85,22 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of
 def config_of(options: dict[str, Any]) -> RunConfig:
     """The configuration from a command's options; None means not given."""
     from d3s2bench.config import make_config
+    from d3s2bench.errors import ConfigError
 
-    apart = ("set_", "config", "debug", "dry_run", "seeds", "budgets", "api")
+    apart = ("set_", "config", "debug", "dry_run", "seeds", "budgets", "api", "address", "json_")
     given = {k: v for k, v in options.items() if k not in apart}
+    if options.get("address") is not None:
+        given["options"] = {"executor": {"ray": {"address": options["address"]}}}
     given["data_root"] = _roots(options.get("data_root") or [], options.get("dataset") or [])
     given["holdout"] = _holdouts(options.get("holdout") or [])
     if options.get("seeds") is not None:
         given["seed"] = list(range(options["seeds"]))
     if options.get("budgets") is not None:
         given["budget"] = _numbers(options["budgets"])
-    return make_config(given, options.get("config"), options.get("set_") or [])
+    made = make_config(given, options.get("config"), options.get("set_") or [])
+    if options.get("address") is not None and made.executor != "ray":
+        raise ConfigError(f"--address {options['address']} is that of a Ray cluster: add --executor ray")
+    return made
 
 
 def _roots(texts: list[str], datasets: list[str]) -> dict[str, str] | None:

@@ -45,10 +45,11 @@ def _print_status(found: Status) -> None:
     typer.echo(f"records: {', '.join(counts) or 'none'}")
     for reason, count in found.reasons.most_common():
         typer.echo(f"  {count} × {reason}")
-    rows = [["STAGE", "FINISHED", "AT WORK", "ABANDONED"]]
+    rows = [["STAGE", "FINISHED", "AT WORK", "ABANDONED"] + (["LEFT"] if found.left else [])]
     for stage in STAGES:
         finished = found.records["ok"] if stage == "record" else found.finished[stage]
         numbers = [finished, found.count(stage, held=True), found.count(stage, held=False)]
+        numbers += [found.left[stage]] if found.left else []
         rows += [[stage, *map(str, numbers)]] if any(numbers) else []
     print_table(rows)
     for work in found.work:

@@ -7,7 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from d3s2bench.cli.options import Config, DataRoots, Datasets, Debug, Device, Holdouts, Out, Set, config_of
+from d3s2bench.cli.options import (
+    Config,
+    DataRoots,
+    Datasets,
+    Debug,
+    Device,
+    Holdouts,
+    Out,
+    Plugins,
+    Set,
+    StrictPlugins,
+    config_of,
+)
 
 train_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Train a teacher or a generator on a dataset."
@@ -23,6 +35,8 @@ def train_generator(
     set_: Set = None,
     config: Config = None,
     device: Device = None,
+    plugin: Plugins = None,
+    strict_plugins: StrictPlugins = None,
     save: Annotated[Path | None, typer.Option("--save", help="Copy the generator to this folder.")] = None,
     debug: Debug = False,
 ) -> None:
@@ -39,6 +53,8 @@ def train_teacher(
     set_: Set = None,
     config: Config = None,
     device: Device = None,
+    plugin: Plugins = None,
+    strict_plugins: StrictPlugins = None,
     save: Annotated[Path | None, typer.Option("--save", help="Copy the teacher to this folder.")] = None,
     debug: Debug = False,
 ) -> None:

@@ -29,3 +29,8 @@ def peak_memory() -> int:
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def places(threads: int) -> int:
+    """How many stages of so many threads this machine takes at once."""
+    return max(1, cores() // threads)

@@ -1,24 +1,28 @@
-"""Runs a plan: ready nodes go to free workers, a failed node fails its dependants alone, finished work is kept."""
+"""Runs a plan: ready nodes go to the executor, a failed node fails its dependants alone, finished work is kept."""
 
 from __future__ import annotations
 
-import os
 import queue
-import threading
-from collections import defaultdict
+import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from pathlib import Path
 
-from d3s2bench.errors import D3S2Error
-from d3s2bench.execution.progress import Display, label
-from d3s2bench.execution.resources import cores
+from filelock import Timeout
+
+from d3s2bench.errors import D3S2Error, WorkerDied
+from d3s2bench.execution.events import Began, Ended, Failed, InTurn, Moved, Planned, Recorded, Tell, untold
+from d3s2bench.execution.progress import display, label
 from d3s2bench.execution.stages import write_failure
-from d3s2bench.execution.worker import Worker, WorkerDied
+from d3s2bench.execution.tasks import task_of
+from d3s2bench.interfaces import Executor, Pool, Site
 from d3s2bench.planning.plan import Node, Plan
+from d3s2bench.results.records import record_file
 from d3s2bench.storage.locks import at_work
+from d3s2bench.upkeep.status import write_plan
 from d3s2bench.workspace import Workspace
 
 
@@ -30,69 +34,46 @@ class Outcome:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-class Workers:
-    """A pool of worker processes, each started when first needed and replaced when it dies."""
+@dataclass(frozen=True)
+class Order:
+    """How a plan is to be run; changes no result."""
 
-    def __init__(self, workspace: Workspace, threads: int, count: int) -> None:
-        self.workspace, self.threads, self.count = workspace, threads, count
-        self.idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
-        self.all: list[Worker] = []
-        self.lock = threading.Lock()
-        self.stopped = False
-
-    def run(self, node: Node, progress: Callable[[int, int, str], None]) -> None:
-        """Tries a node again once when its worker was killed: what it had done is kept in the store."""
-        try:
-            self._run_once(node, progress)
-        except WorkerDied:
-            if self.stopped:
-                raise
-            self._run_once(node, progress)
-
-    def _run_once(self, node: Node, progress: Callable[[int, int, str], None]) -> None:
-        worker = self._borrow()
-        try:
-            worker.run(node, progress)
-        except WorkerDied:
-            raise
-        except D3S2Error:
-            self.idle.put(worker)
-            raise
-        self.idle.put(worker)
-
-    def _borrow(self) -> Worker:
-        try:
-            return self.idle.get_nowait()
-        except queue.Empty:
-            with self.lock:
-                if self.stopped:
-                    raise WorkerDied("the run was stopped") from None
-                log = self.workspace.out / "logs" / f"worker-{os.getpid()}-{len(self.all)}.log"
-                self.all.append(Worker(self.workspace, self.threads, log))
-                return self.all[-1]
-
-    def stop(self) -> None:
-        """Ends all workers for good: whoever waits for one gets WorkerDied."""
-        with self.lock:
-            self.stopped = True
-            for worker in self.all:
-                worker.stop()
+    executor: Executor
+    threads: int = 1
+    """Numeric threads per stage, as the protocol has them."""
+    workers: int | None = None
+    """Stages at once; None = as many as the executor has room for."""
 
 
 def execute(
-    plan: Plan, workspace: Workspace, threads: int, workers: int | None, on_record: Callable[[Node], None]
+    plan: Plan, workspace: Workspace, order: Order, on_record: Callable[[Node], None], tell: Tell = untold
 ) -> Outcome:
-    """Runs all that is missing. Ctrl-C ends the workers and leaves a store that the next run goes on with."""
+    """Runs all that is missing. Ctrl-C ends the work and leaves a store that the next run goes on with.
+
+    ``tell`` hears of all that happens, from any thread.
+    """
     todo = plan.remaining(workspace.store)
+    tell(_planned(plan, todo))
     if not todo:
         return Outcome()
-    count = min(workers or max(1, cores() // threads), len(todo))
-    pool = Workers(workspace, threads, count)
+    write_plan(workspace.out, [(node.stage, node.key) for node in todo.values()])
+    site = Site(workspace.out, order.threads, order.workers, workspace.device)
+    with at_work(workspace.store), _started(order.executor, site) as pool, display(len(todo)) as shown:
+        return _Loop(todo, workspace, order.threads, pool, InTurn(shown, tell), on_record).run()
+
+
+@contextmanager
+def _started(executor: Executor, site: Site) -> Iterator[Pool]:
+    pool = executor.start(site)
     try:
-        with at_work(workspace.store), ThreadPoolExecutor(count) as callers, Display(len(todo)) as display:
-            return _Loop(todo, workspace.out, pool, callers, display, on_record).run()
+        yield pool
     finally:
         pool.stop()
+
+
+def _planned(plan: Plan, todo: dict[str, Node]) -> Planned:
+    nodes, left = (Counter(node.stage for node in some.values()) for some in (plan.nodes, todo))
+    return Planned({stage: (count, left[stage]) for stage, count in nodes.items()}, len(todo))
 
 
 class _Ready:
@@ -134,61 +115,85 @@ class _Loop:
     def __init__(
         self,
         todo: dict[str, Node],
-        out: Path,
-        pool: Workers,
-        callers: ThreadPoolExecutor,
-        display: Display,
+        workspace: Workspace,
+        threads: int,
+        pool: Pool,
+        tell: Tell,
         on_record: Callable[[Node], None],
     ) -> None:
-        self.waiting, self.out, self.pool = _Ready(todo), out, pool
-        self.callers, self.display, self.on_record = callers, display, on_record
+        self.waiting, self.workspace, self.threads, self.pool = _Ready(todo), workspace, threads, pool
+        self.tell, self.on_record = tell, on_record
+        self.nodes, self.began = todo, dict[str, float]()
         self.running: dict[Future[None], Node] = {}
+        self.tries: Counter[str] = Counter()
         self.ended: queue.SimpleQueue[Future[None]] = queue.SimpleQueue()
         self.outcome = Outcome()
 
     def run(self) -> Outcome:
-        try:
+        self._start_ready()
+        while self.running:
+            future = self.ended.get()
+            self._finish(self.running.pop(future), future)
             self._start_ready()
-            while self.running:
-                future = self.ended.get()
-                self._finish(self.running.pop(future), future)
-                self._start_ready()
-        except BaseException:
-            self.pool.stop()  # callers end when their workers do
-            raise
         return self.outcome
 
     def _start_ready(self) -> None:
-        while len(self.running) < self.pool.count and (node := self.waiting.take()):
-            self.display.began(node)
-            future = self.callers.submit(self._call, node)
+        """All that there is room for, together: an executor may make one array of them."""
+        nodes: list[Node] = []
+        while len(self.running) + len(nodes) < self.pool.count and (node := self.waiting.take()):
+            self.began[node.key] = time.monotonic()
+            self.tell(Began(*_named(node)))
+            nodes.append(node)
+        self._submit(nodes)
+
+    def _submit(self, nodes: list[Node]) -> None:
+        tasks = [task_of(node, self.workspace, self.threads) for node in nodes]
+        for node, future in zip(nodes, self.pool.submit(tasks, self._moved) if tasks else (), strict=True):
             self.running[future] = node
             future.add_done_callback(self.ended.put)
 
-    def _call(self, node: Node) -> None:
-        self.pool.run(node, lambda done, total, note: self.display.moved(node, done, total, note))
+    def _moved(self, key: str, done: int, total: int, note: str) -> None:
+        self.tell(Moved(*_named(self.nodes[key]), done, total, note))
 
     def _finish(self, node: Node, future: Future[None]) -> None:
         error = future.exception()
-        if error is not None and not isinstance(error, D3S2Error):
-            raise error
-        self.display.ended(node, f"failed: {error}" if error else None)
-        if error:
+        if error is None:
+            self._done(node)
+        elif isinstance(error, WorkerDied) and self.tries[node.key] < self.pool.retries:
+            self.tries[node.key] += 1
+            self._submit([node])  # what it had done is kept in the store
+        elif isinstance(error, D3S2Error):
             self._fail(node, error)
         else:
-            self.waiting.done(node)
-            if node.stage == "record":
-                self.on_record(node)
+            raise error
+
+    def _done(self, node: Node) -> None:
+        self.waiting.done(node)
+        self.tell(Ended(*_named(node), time.monotonic() - self.began[node.key]))
+        if node.stage == "record":
+            file = record_file(self.workspace.out, node.key)
+            self.tell(Recorded(file.stem, str(file)))
+            self.on_record(node)
 
     def _fail(self, node: Node, error: D3S2Error) -> None:
         """With all that follow it, for the same reason."""
         reason = self.outcome.failed[node.key] = f"{label(node)}: {error}"
+        self.tell(Failed(*_named(node), str(error), skipped=False))
         self._write_failure(node, "failed", str(error))
         for dependant in self.waiting.lose(node):
             self.outcome.skipped[dependant.key] = reason
-            self.display.ended(dependant, "skipped")
+            self.tell(Failed(*_named(dependant), reason, skipped=True))
             self._write_failure(dependant, "skipped", reason)
 
     def _write_failure(self, node: Node, status: str, reason: str) -> None:
-        if node.stage == "record":
-            write_failure(node, self.out, status, reason)
+        """Under the cell's lock, so that no number that another run writes at this moment is written over."""
+        if node.stage != "record":
+            return
+        with ExitStack() as held:
+            with suppress(Timeout):  # another run is training it and will write over what stands here
+                held.enter_context(self.workspace.store.lock("record", node.key).acquire(blocking=False))
+            write_failure(node, self.workspace.out, status, reason)
+
+
+def _named(node: Node) -> tuple[str, str, str]:
+    return node.stage, node.key, label(node)

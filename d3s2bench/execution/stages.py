@@ -14,6 +14,7 @@ import numpy as np
 
 from d3s2bench.errors import ModelError, StageError
 from d3s2bench.execution.resources import peak_memory, reset_peak_memory
+from d3s2bench.execution.tasks import numeric_threads
 from d3s2bench.files import folder_sha256, load_npz, read_json, save_npz, write_json
 from d3s2bench.interfaces import Context, Dataset, Split
 from d3s2bench.planning.models import ROLES
@@ -106,8 +107,7 @@ def run_stage(node: Node, workspace: Workspace, progress: Progress) -> None:
 
 
 def _set_threads(node: Node) -> None:
-    """The number is part of what the node computes; stages that compute without torch have none."""
-    if threads := node.identity.get("threads") or node.identity.get("protocol", {}).get("threads"):
+    if threads := numeric_threads(node):
         import torch
 
         torch.set_num_threads(threads)
@@ -240,7 +240,13 @@ def _about_set(job: Job, chosen: Json, pairs: DistilledSet, seed: int | None) ->
     run = job.node.run
     models = {kind: _model_provenance(run, kind) or chosen[kind] for kind in ("teacher", "generator")}
     return {
-        "dataset": {"name": job.dataset.name, "fingerprint": job.dataset.fingerprint},
+        "dataset": {
+            "name": job.dataset.name,
+            "fingerprint": job.dataset.fingerprint,
+            "classes": list(job.dataset.classes),
+            "palette": [list(colour) for colour in job.dataset.palette],
+            "redistributable": job.dataset.redistributable,
+        },
         "selector": run["selector"],
         "synth": run["synth"],
         "rate": run["rate"],

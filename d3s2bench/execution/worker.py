@@ -20,21 +20,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from d3s2bench.errors import D3S2Error, StageError, StoreError
+from d3s2bench.errors import D3S2Error, StageError, StoreError, WorkerDied
 from d3s2bench.execution.stages import run_stage
+from d3s2bench.execution.tasks import node_of
 from d3s2bench.planning.plan import Node
 from d3s2bench.values import Json
 from d3s2bench.workspace import Workspace
 
 
-class WorkerDied(StageError):
-    """The process ended in the middle of a stage."""
-
-
 class Worker:
-    """The parent's handle of one worker process."""
+    """The parent's handle of one worker process, for the ``work`` of a task and of others of the same run."""
 
-    def __init__(self, workspace: Workspace, threads: int, log: Path) -> None:
+    def __init__(self, work: Json, log: Path) -> None:
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         # its own session, so that Ctrl-C reaches the parent alone, which then ends its workers
@@ -43,15 +40,16 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log.open("w"),
-            env=os.environ | thread_environment(threads),
+            env=os.environ | thread_environment(work["threads"]),
+            cwd=work["cwd"],
             text=True,
             start_new_session=True,
         )
-        self._send(workspace.to_json())
+        self._send(work["workspace"])
 
-    def run(self, node: Node, progress: Callable[[int, int, str], None]) -> None:
-        """Raises StageError with the worker's own message, or WorkerDied."""
-        self._send({"stage": node.stage, "identity": node.identity, "run": node.run})
+    def run(self, node: Json, progress: Callable[[int, int, str], None]) -> None:
+        """Works on ``work["node"]`` of a task. Raises StageError with the worker's own message, or WorkerDied."""
+        self._send(node)
         assert self.process.stdout
         for line in self.process.stdout:
             if not line.endswith("\n"):
@@ -93,10 +91,10 @@ def main() -> None:
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
     workspace = Workspace.from_json(json.loads(lines.get()))
     while True:
-        message = json.loads(lines.get())
-        node = Node(message["stage"], message["identity"], message["run"])
+        node = node_of(json.loads(lines.get()))
         _answer(answers, _attempt(node, workspace, _Reporter(answers)))
         gc.collect()  # a train split in a reference cycle is large, and the collector does not see how large
+        gc.freeze()  # what is left stays: modules and models, which the next collection need not look at
 
 
 def _listen(lines: queue.SimpleQueue[str]) -> None:

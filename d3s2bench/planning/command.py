@@ -12,7 +12,10 @@ from typing import Any
 from d3s2bench.config import RunConfig, given_for
 from d3s2bench.planning.plan import Cell
 
-SETTINGS = ("size", "threads", "device", "eval_split", "teacher", "generator", "teacher_arch", "generator_family")
+SETTINGS = (
+    *("size", "threads", "device", "eval_split", "teacher", "generator"),
+    *("teacher_evaluator", "teacher_arch", "teacher_protocol", "generator_family"),
+)
 """Keys of the configuration, axes and options apart, that change what a cell is."""
 
 
@@ -27,6 +30,7 @@ def command_of(cell: Cell, config: RunConfig, folder: str | None = None) -> str:
     words += ["--budgets", f"{cell.budget:g}"] if cell.budget != 1 else []
     words += ["--holdout", f"{cell.dataset}={held}"] if (held := given_for(cell.dataset, config.holdout)) else []
     words += ["--preset", config.preset] if config.preset else []
+    words += [word for file in config.plugin for word in ("--plugin", file)]
     for key, value in _settings(config, cell).items():
         words += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
     return shlex.join(words)
@@ -34,9 +38,11 @@ def command_of(cell: Cell, config: RunConfig, folder: str | None = None) -> str:
 
 def _settings(config: RunConfig, cell: Cell) -> dict[str, Any]:
     """What ``--set`` must say: all that is not at its default and no axis."""
-    plain = {name: getattr(config, name) for name in SETTINGS if getattr(config, name) != getattr(RunConfig(), name)}
+    default = RunConfig()
+    plain = {name: getattr(config, name) for name in SETTINGS if getattr(config, name) != getattr(default, name)}
     for section, components in config.options.items():
-        plain |= {f"{section}.{name}.{key}": v for name, options in components.items() for key, v in options.items()}
+        if section not in ("executor", "observer"):  # they change nothing that a record says
+            plain |= {f"{section}.{name}.{key}": v for name, found in components.items() for key, v in found.items()}
     plain |= {f"protocol.{key}": value for key, value in config.protocol.items()}
     return plain | ({f"evaluator.{cell.evaluator}.labels": cell.labels} if cell.labels else {})
 

@@ -20,6 +20,7 @@ class Configured:
     def __init__(self, config: RunConfig, workspace: Workspace) -> None:
         self.config, self.workspace = config, workspace
         self._made: dict[tuple[str, str, str], tuple[Any, dict[str, Any]]] = {}
+        self._sizes: dict[str, tuple[int, int]] = {}
 
     def component(self, kind: str, name: str, labels: str | None = None) -> tuple[Any, dict[str, Any]]:
         """The instance and its ``{name, options, changed, version}``."""
@@ -43,15 +44,19 @@ class Configured:
         """How a record describes a component."""
         return self.component(kind, name)[1]
 
-    def protocol(self, evaluator: Any, cell: Cell) -> dict[str, Any]:
+    def protocol(self, evaluator: Any, cell: Cell, overrides: Json | None = None) -> dict[str, Any]:
         """The evaluator's protocol with this run's overrides, threads and device; every part explicit."""
         if cell.arch not in evaluator.architectures():
             raise unknown_name(f"architecture of evaluator '{cell.evaluator}'", cell.arch, evaluator.architectures())
-        protocol: dict[str, Any] = evaluator.protocol(cell.arch, self._size(cell.dataset))
-        for key, value in self.config.protocol.items():
+        recipe = dict(evaluator.dataset_recipe(cell.arch, cell.dataset)) if hasattr(evaluator, "dataset_recipe") else {}
+        size = self.config.size or recipe.pop("size", None) or self._size(cell.dataset)
+        protocol: dict[str, Any] = evaluator.protocol(cell.arch, tuple(size)) | recipe
+        for key, value in (self.config.protocol if overrides is None else overrides).items():
             if key not in protocol:
                 raise unknown_name("protocol key", key, protocol)
             protocol[key] = _like(protocol[key], value, key)
+        if hasattr(evaluator, "completed"):
+            protocol = evaluator.completed(cell.arch, protocol)
         _check_protocol(protocol)
         if cell.converged:
             protocol["iterations"] = protocol["converged_iterations"]
@@ -62,9 +67,11 @@ class Configured:
     def _size(self, name: str) -> tuple[int, int]:
         if self.config.size:
             return self.config.size[0], self.config.size[1]
-        height, width, _ = self.workspace.dataset(name).split("train").image(0).shape
-        scale = LONG_SIDE / max(width, height)
-        return max(16, round(width * scale / 8) * 8), max(16, round(height * scale / 8) * 8)
+        if name not in self._sizes:
+            height, width, _ = self.workspace.dataset(name).split("train").image(0).shape
+            scale = LONG_SIDE / max(width, height)
+            self._sizes[name] = max(16, round(width * scale / 8) * 8), max(16, round(height * scale / 8) * 8)
+        return self._sizes[name]
 
     def check_options(self) -> None:
         """Options are checked for components that this run does not use, too. Raises ConfigError."""

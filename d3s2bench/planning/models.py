@@ -91,7 +91,7 @@ class Models:
         return Model(self.workspace.store.path(stage, node.key), node.key, self._family(role), (node.key,))
 
     def _family(self, role: str) -> str:
-        return self.config.generator_family if role == "generator" else self.config.evaluator[0]
+        return self.config.generator_family if role == "generator" else self.config.teacher_evaluator
 
     def node(self, role: str, dataset: str) -> Node:
         """The node that trains a model on the dataset's train split."""
@@ -103,7 +103,7 @@ class Models:
         else:
             instance, evaluator = self.configured.component("evaluator", family, "hard")
             cell = Cell(dataset, "full", "real", family, self._arch(role), 1.0, 0, converged=True)
-            protocol = self.configured.protocol(instance, cell)
+            protocol = self.configured.protocol(instance, cell, self.config.teacher_protocol)
             identity |= {"evaluator": evaluator, "arch": cell.arch, "protocol": protocol}
         return Node(ROLES[role], identity, {**identity, "dataset": dataset})
 

@@ -32,6 +32,7 @@ class Planner:
         self.configured = Configured(config, workspace)
         self.models = Models(config, workspace, self.configured, self.plan)
         self._sizes: dict[tuple[str, str], int] = {}
+        self._indices: dict[str, Node] = {}
 
     # --- cells -------------------------------------------------------------------------------------------------------
 
@@ -165,8 +166,10 @@ class Planner:
         }
 
     def _index(self, name: str) -> Node:
-        identity = {"dataset": self._dataset(name).fingerprint, "split": "train"}
-        return self.plan.add(Node("index", identity, {"dataset": name}))
+        if name not in self._indices:
+            identity = {"dataset": self._dataset(name).fingerprint, "split": "train"}
+            self._indices[name] = self.plan.add(Node("index", identity, {"dataset": name}))
+        return self._indices[name]
 
     def _selection(self, cell: Cell, sources: int) -> Node:
         """The choice of ``sources`` images of train for each image of the distilled set."""

@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,19 @@ def record_file(out: Path, key: str) -> Path:
 
 def versions() -> dict[str, str]:
     """What can change a number, by name."""
-    found = {"python": sys.version.split()[0]}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found | {"cpu": _instructions()}
+    return {
+        "python": sys.version.split()[0],
+        **{package: _version(package) for package in PACKAGES},
+        "cpu": _instructions(),
+    }
+
+
+@lru_cache
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _instructions() -> str:

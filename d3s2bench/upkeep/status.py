@@ -18,7 +18,7 @@ from d3s2bench.upkeep.inventory import Artefact, artefacts, open_store, partial_
 
 STATUSES = ("ok", "failed", "skipped", "unreadable")
 PLAN = "plan.json"
-"""What the run that was started last had to do: stage → keys."""
+"""What the last run that found something to do had to do: stage → keys."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ from d3s2bench_evaluators.windows import Scores, inference
 LOGITS_PER_BATCH = 2**23
 """Bounds the memory of a batch of logits (32 MiB)."""
 
+VALUES = IGNORE + 1
+"""What a pixel of a mask may hold: 0 to 255."""
+
 Pairs = list[tuple[Image, Mask]]
 
 
@@ -48,9 +51,11 @@ def predict(scores: Scores, images: Tensor, size: torch.Size) -> Tensor:
 def confusion(truth: Tensor, predicted: Tensor, classes: int) -> NDArray[np.int64]:
     """``(B, C, C) int64`` of train ids ``(B, H, W)``, pixels whose truth is 255 left out."""
     image = torch.arange(len(truth), device=truth.device)[:, None, None]
-    cell = (image * classes + truth) * classes + predicted
-    flat = torch.bincount(cell[truth != IGNORE], minlength=len(truth) * classes**2)
-    return flat.view(len(truth), classes, classes).cpu().numpy()
+    cell = (image * VALUES + truth) * classes + predicted
+    # Ignored pixels have rows of their own, which is several times as fast as leaving them out beforehand.
+    rows = torch.bincount(cell.flatten(), minlength=len(truth) * VALUES * classes)
+    rows = rows.view(len(truth), VALUES, classes)[:, :classes]
+    return rows.cpu().numpy().copy()  # without the memory of the other rows
 
 
 def _batches(split: Split, classes: int, protocol: Json) -> Iterator[Pairs]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
+from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -54,7 +54,8 @@ def train_in_processes(pairs: Split, arch: str, protocol: Json, make_loss: MakeL
     """
     _check(protocol, context)
     here = Context(context.dataset, context.seed, context.device, context.workdir)
-    shared = _portable(Shared(pairs, arch, dict(protocol), make_loss, here, _free_port()))
+    shared = Shared(pairs, arch, dict(protocol), make_loss, here, _free_port())
+    _check_portable(shared)
     spawn: Any = multiprocessing
     progress = spawn.get_context("spawn").SimpleQueue()
     running = spawn.start_processes(_work, (shared, progress), protocol["processes"], join=False, start_method="spawn")
@@ -88,18 +89,17 @@ def _check(protocol: Json, context: Context) -> None:
         raise ConfigError(f"protocol.processes is {protocol['processes']}, but there are {found} GPUs: lower it")
 
 
-def _portable(shared: Shared) -> bytes:
+def _check_portable(shared: Shared) -> None:
     try:
-        return pickle.dumps(shared)
+        ForkingPickler.dumps(shared)
     except Exception as error:  # whatever a third party's dataset holds
         raise ConfigError(
             f"protocol.processes above 1 wants a dataset that can be sent to another process ({error}): use 1"
         ) from error
 
 
-def _work(rank: int, shared: bytes, progress: Any) -> None:
+def _work(rank: int, job: Shared, progress: Any) -> None:
     """One process: rank 0 of them tells how far they are and keeps what was trained."""
-    job: Shared = pickle.loads(shared)
     _join(rank, job)
     context = replace(job.context, progress=lambda *state: progress.put(state)) if rank == 0 else job.context
     _train(rank, replace(job, context=context))

@@ -20,6 +20,7 @@ class Figures(Lens):
     """
 
     kinds: tuple[str, ...] = KINDS
+    """Which figures; all that the records give."""
     most: int = 8
     """Methods in a picture: the controls, the best and the full train set."""
     width: float = 3.3

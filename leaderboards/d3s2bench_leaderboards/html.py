@@ -15,6 +15,7 @@ class Html(View):
     """All of it in one file, without a script or picture from elsewhere; its policy forbids the browser to load any."""
 
     title: str = "Leaderboard"
+    """Of the page."""
     records: str = "records"
     """The address of the records' folder, as seen from the page."""
     most: int = 8

@@ -27,6 +27,7 @@ class Latex(View):
     caption: str = "Methods by dataset, rate and architecture."
     """LaTeX, taken as it is."""
     label: str = "tab:leaderboard"
+    """Of the table, for \\ref."""
     standalone: bool = False
     """A document that pdflatex compiles, rather than a table to be included."""
     groups: int = 4

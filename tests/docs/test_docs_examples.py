@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 import yaml
-from d3s2bench_docs import command_line, site
 from written_pages import ROOT, Shown, anchors, blocks, commands, files, links, where
 
 import d3s2bench
 from d3s2bench.config import make_config, parse_assignments
 from d3s2bench.plugins import configure, field_names, registry
+from d3s2bench_docs import command_line, site
 
 OF_PLUGINS = {"mine", "most-classes"}
 """Components that the reader writes."""

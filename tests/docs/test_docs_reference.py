@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from d3s2bench_docs import command_line, components, configuration, hooks, python_api, schemas, site
-from d3s2bench_docs.text import attribute_docs, described, markdown, signature
 
 from d3s2bench.component import Component
 from d3s2bench.discovery import Registered
+from d3s2bench_docs import command_line, components, configuration, hooks, python_api, schemas, site
+from d3s2bench_docs.text import attribute_docs, described, markdown, signature
 
 
 @pytest.mark.parametrize("module", [command_line, configuration, hooks, components, schemas, python_api])

@@ -74,6 +74,7 @@ def fake_registry(version: str = "1.0") -> Registry:
         Component("selector", "random", "d3s2bench_selectors.random:Random", ""),
         Component("synthesizer", "real", "d3s2bench_synthesizers.real:Real", ""),
         Component("dataset", "folder", "d3s2bench.datasets.folder:Folder", ""),
+        Component("executor", "inline", "d3s2bench.execution.inline:Inline", ""),
     ]
     fakes = [*register_selectors(), *register_synthesizers(), *register_evaluators()]
     found = [Registered(c, "d3s2bench", "1.0") for c in ours] + [Registered(c, "fakes", version) for c in fakes]
@@ -83,13 +84,14 @@ def fake_registry(version: str = "1.0") -> Registry:
 def use_fakes(monkeypatch: pytest.MonkeyPatch, version: str = "1.0") -> None:
     """This process then has the fakes and nothing else."""
     fakes = fake_registry(version)
-    monkeypatch.setattr("d3s2bench.workspace.registry", lambda: fakes)
+    monkeypatch.setattr("d3s2bench.workspace.registry", lambda files: fakes)
 
 
 def fake_config(tiny: Path, out: Path, **given: Any) -> RunConfig:
     """The fake method on the tiny dataset; ``given`` overrides."""
     plain = {"dataset": "tiny", "data_root": {"tiny": str(tiny)}, "out": str(out), "rate": 0.2}
-    plain |= {"selector": "first", "synth": "real", "evaluator": "majority", "arch": "flat", "controls": "none"}
+    plain |= {"selector": "first", "synth": "real", "evaluator": "majority", "teacher_evaluator": "majority"}
+    plain |= {"arch": "flat", "controls": "none"}
     return make_config(plain | given)
 
 

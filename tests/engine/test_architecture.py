@@ -74,10 +74,16 @@ def test_the_public_face_is_imported_quickly() -> None:
     assert made.stdout.strip() == "[]"
 
 
+HARMLESS = (".eval()", "literal_eval(", 'torch.save(load_file(file), work / "pretrained.pth")')
+"""The last is how detectron2 is handed safetensors."""
+
+
 def test_nothing_is_unpickled() -> None:
     """JSON, PNG, npz and safetensors only: a file from elsewhere can never run code."""
     for room in ("d3s2bench", "selectors", "synthesizers", "evaluators", "leaderboards"):
         for file in (ROOT / room).rglob("*.py"):
             text = file.read_text()
+            for harmless in HARMLESS:
+                text = text.replace(harmless, "")
             for word in ("import pickle", "torch.load(", "torch.save(", "allow_pickle=True", "joblib", "eval("):
-                assert word not in text.replace(".eval()", ""), f"{file} uses {word}"
+                assert word not in text, f"{file} uses {word}"

@@ -38,7 +38,7 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 def made(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """Configurations that ``run`` would have run."""
     configs: list[RunConfig] = []
-    monkeypatch.setattr(api, "run", lambda config: configs.append(config) or api.Result([], "the table"))
+    monkeypatch.setattr(api, "run", lambda config, *_: configs.append(config) or api.Result([], "the table"))
     return configs
 
 
@@ -99,7 +99,7 @@ def test_success_is_exit_code_0_and_the_table_alone_on_stdout(said: Callable[...
 
 
 def test_a_failed_stage_is_exit_code_1(said: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "run", lambda config: api.Result([], "the table", {"key": "reason"}))
+    monkeypatch.setattr(api, "run", lambda config, *_: api.Result([], "the table", {"key": "reason"}))
     assert said("run")[:2] == (1, "the table\n")
 
 
@@ -263,7 +263,10 @@ def test_leaderboard_of_nothing_and_of_an_unknown_format(said: Callable[..., Sai
 
 
 def test_leaderboard_writes_a_file(said: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "leaderboard", lambda folder, format, **given: f"{folder.name} as {format}{given or ''}\n")
+    def made(folder: Path, format: str, plugins: object, **given: str) -> str:
+        return f"{folder.name} as {format}{given or ''}\n"
+
+    monkeypatch.setattr(api, "leaderboard", made)
     assert said("leaderboard", "runs")[1] == "runs as markdown\n"
     assert said("leaderboard", "runs", "--set", "caption=Ours", "--set", "n=2")[1] == (
         "runs as markdown{'caption': 'Ours', 'n': 2}\n"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from d3s2bench import ConfigError
-from d3s2bench.config import AXES, PRESETS, RunConfig, make_config
+from d3s2bench.config import AXES, RunConfig, make_config
 
 
 def from_yaml(folder: Path, text: str, *assignments: str, **given: Any) -> RunConfig:
@@ -43,11 +43,6 @@ def test_the_command_line_chooses_the_preset(tmp_path: Path) -> None:
 
 def test_none_means_not_given(tmp_path: Path) -> None:
     assert from_yaml(tmp_path, "seed: 4", seed=None).seed == [4]
-
-
-@pytest.mark.parametrize("preset", sorted(file.stem for file in PRESETS.glob("*.yaml")))
-def test_every_preset_loads(preset: str) -> None:
-    assert make_config({"preset": preset}).preset == preset
 
 
 @pytest.mark.parametrize("axis", AXES)

@@ -8,9 +8,9 @@ from types import ModuleType
 import pluggy
 import pytest
 
-from d3s2bench import Component, hookspecs
+from d3s2bench import Component, PluginError, hookspecs
+from d3s2bench.discovery import KINDS, Plugin, components
 from d3s2bench.hookspecs import PROJECT, hookimpl
-from d3s2bench.plugins import KINDS, _components
 
 HOOKS = [name for name, _ in inspect.getmembers(hookspecs, inspect.isfunction) if name.startswith("register_")]
 
@@ -29,16 +29,8 @@ def _returning(component: Component):  # type: ignore[no-untyped-def]
     return lambda: [component]
 
 
-class Point:
-    """What an entry point offers."""
-
-    name = "plugin"
-
-    def __init__(self, module: ModuleType) -> None:
-        self.module = module
-
-    def load(self) -> ModuleType:
-        return self.module
+def brought_by(module: ModuleType) -> list[Component]:
+    return components(Plugin("plugin", "module", "package", "1.0", lambda: module))
 
 
 @pytest.mark.parametrize("hook", HOOKS)
@@ -53,12 +45,12 @@ def test_every_kind_has_a_hook() -> None:
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_is_called(hook: str) -> None:
-    (component,) = _components(Point(plugin_with(hook)))  # type: ignore[arg-type]
+    (component,) = brought_by(plugin_with(hook))
     assert component.kind == hook.removeprefix("register_").removesuffix("s")
 
 
 def test_one_plugin_may_bring_all_kinds() -> None:
-    assert {c.kind for c in _components(Point(plugin_with(*HOOKS)))} == set(KINDS)  # type: ignore[arg-type]
+    assert {component.kind for component in brought_by(plugin_with(*HOOKS))} == set(KINDS)
 
 
 def test_a_specification_itself_gives_nothing() -> None:
@@ -68,7 +60,22 @@ def test_a_specification_itself_gives_nothing() -> None:
 
 
 def test_a_plugin_without_hooks_brings_nothing() -> None:
-    assert _components(Point(ModuleType("empty"))) == []  # type: ignore[arg-type]
+    assert brought_by(ModuleType("empty")) == []
+
+
+STATED = [(None, True), (hookspecs.API, True), (0, False), (hookspecs.API + 1, False)]
+
+
+@pytest.mark.parametrize(("stated", "fits"), STATED)
+def test_a_plugin_for_another_version_of_the_hooks_is_refused(stated: int | None, fits: bool) -> None:
+    module = plugin_with("register_selectors")
+    if stated is not None:
+        module.d3s2bench_api = stated  # type: ignore[attr-defined]
+    if fits:
+        assert len(brought_by(module)) == 1
+    else:
+        with pytest.raises(PluginError, match=f"made for plugin API {stated}, this d3s2bench has {hookspecs.API}"):
+            brought_by(module)
 
 
 def test_the_markers_carry_the_project_name() -> None:

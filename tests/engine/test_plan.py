@@ -409,8 +409,8 @@ def test_a_component_that_misses_a_library_is_refused(plan_of: Any, monkeypatch:
     folder = Component("dataset", "folder", "d3s2bench.datasets.folder:Folder", "")
     real = Component("synthesizer", "real", "d3s2bench_synthesizers.real:Real", "")
     usable = [Registered(component, "p", "1") for component in (folder, real)]
-    found = Registry([Registered(needy, "p", "1", "missing: no_such_lib"), *usable])
-    monkeypatch.setattr("d3s2bench.workspace.registry", lambda: found)
+    found = Registry([Registered(needy, "p", "1", "missing: no_such_lib; install it"), *usable])
+    monkeypatch.setattr("d3s2bench.workspace.registry", lambda files: found)
     with pytest.raises(PluginError, match="selector 'first' of p cannot be used: missing: no_such_lib; install it"):
         plan_of()
 
@@ -448,8 +448,8 @@ def parsed(command: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     configs: list[Any] = []
     empty = api.Result([], "")
-    monkeypatch.setattr(api, "run", lambda config: configs.append(config) or empty)
-    monkeypatch.setattr(api, "evaluate", lambda folder, config: configs.append(config) or empty)
+    monkeypatch.setattr(api, "run", lambda config, *_: configs.append(config) or empty)
+    monkeypatch.setattr(api, "evaluate", lambda folder, config, *_: configs.append(config) or empty)
     done = CliRunner().invoke(cli.app, shlex.split(command)[1:])
     assert done.exit_code == 0, done.output
     return configs[0]
@@ -479,7 +479,8 @@ def test_the_command_in_each_record_repeats_it(tiny: Path, tmp_path: Path, monke
 def test_the_command_for_a_set_made_elsewhere(tiny: Path, tmp_path: Path) -> None:
     plan = planner_of(fake_config(tiny, tmp_path / "runs")).external(Path("/a b"), "1", 4, FOREIGN)
     command = plan.nodes[plan.records[0]].run["command"]
-    assert command == "d3s2bench evaluate '/a b' --dataset tiny --evaluator majority --arch flat --seed 0"
+    told = "d3s2bench evaluate '/a b' --dataset tiny --evaluator majority --arch flat --seed 0"
+    assert command == told + " --set teacher_evaluator=majority"
 
 
 def test_every_node_is_json(plan_of: Any) -> None:

@@ -38,8 +38,13 @@ PLUGINS = {
     "twin": (HEAD + "[Component('selector', 'random', 'twin:A', '')]\n", "broken: the name is taken by d3s2bench"),
     "needy": (
         HEAD + "[Component('selector', 'needy', 'needy:A', '', ('no_such_lib', 'json'))]\n",
-        "missing: no_such_lib",
+        "missing: no_such_lib; install it",
     ),
+    "old": (
+        "d3s2bench_api = 0\n" + HEALTHY,
+        "broken: PluginError: it is made for plugin API 0, this d3s2bench has 1;",
+    ),
+    "disabled": ("raise SystemExit('it was run')\n", "disabled by D3S2BENCH_DISABLE_PLUGINS"),
     "lazy": (HEAD + "[Component('selector', 'lazy', 'no_such_module:A', '')]\n", "ok"),
 }
 """Module → its source and the beginning of the status of its row."""
@@ -58,7 +63,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def python(site: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-P", "-c", code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment(site))
+    hidden = {"D3S2BENCH_DISABLE_PLUGINS": "disabled, not-there"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment(site) | hidden)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +90,19 @@ def test_a_wrong_signature_names_the_argument(rows: list[dict[str, str]]) -> Non
     assert "extra" in status
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("importless", "; install no_such_module_anywhere, or hide it with D3S2BENCH_DISABLE_PLUGINS=importless"),
+        ("signature", "; update signature or d3s2bench, or hide it with D3S2BENCH_DISABLE_PLUGINS=signature"),
+        ("twin", "; rename it, uninstall one, or hide it with D3S2BENCH_DISABLE_PLUGINS=twin"),
+    ],
+)
+def test_a_broken_one_says_what_to_do(rows: list[dict[str, str]], name: str, remedy: str) -> None:
+    (status,) = [row["status"] for row in rows if row["package"] == name]
+    assert status.endswith(remedy)
+
+
 def test_our_own_components_work_beside_broken_ones(rows: list[dict[str, str]]) -> None:
     ours = {(row["kind"], row["name"]) for row in rows if row["package"] == "d3s2bench" and row["status"] == "ok"}
     assert {("selector", "random"), ("selector", "balanced"), ("dataset", "folder"), ("synthesizer", "real")} <= ours
@@ -104,7 +123,8 @@ def test_the_table_lists_the_same(site: Path, rows: list[dict[str, str]]) -> Non
     assert table[0].split()[:2] == ["KIND", "NAME"]
     assert len(table) == len(rows) + 1
     for row in rows:
-        assert any(row["name"] in line and row["status"] in line for line in table)
+        status, _, reason = row["status"].partition(": ")
+        assert any(all(word in line for word in (row["name"], status, reason or row["summary"])) for line in table)
 
 
 USE = """
@@ -130,6 +150,26 @@ def test_what_using_each_says(site: Path) -> None:
     assert "PluginError: selector 'lazy' of lazy does not import: ModuleNotFoundError" in said["lazy"]
     assert "PluginError: selector 'importless' of importless cannot be used: broken" in said["importless"]
     assert said["minee"] == "UnknownNameError: unknown selector 'minee': did you mean 'mine'?"
+
+
+def test_all_third_parties_can_be_hidden(site: Path) -> None:
+    code = "import os; os.environ['D3S2BENCH_DISABLE_PLUGINS'] = 'all'\n" + USE
+    assert "unknown selector 'mine'" in json.loads(python(site, code).stdout)["mine"]
+    code = code[: code.index(USE)] + "from d3s2bench.cli.app import main; main()"
+    rows = json.loads(python(site, code, "plugins", "--json").stdout)
+    assert {row["status"] for row in rows if row["package"] != "d3s2bench"} == {"disabled by D3S2BENCH_DISABLE_PLUGINS"}
+    assert all(row["status"].startswith(("ok", "missing")) for row in rows if row["package"] == "d3s2bench")
+
+
+@pytest.mark.parametrize("command", [("plugins",), ("run", "--dry-run")])
+def test_strict_stops_at_a_broken_one(site: Path, tmp_path: Path, command: tuple[str, ...]) -> None:
+    code = f"import os; os.chdir({str(tmp_path)!r}); from d3s2bench.cli.app import main; main()"
+    made = python(site, code, *command, "--strict-plugins")
+    assert made.returncode == 1
+    assert made.stderr.startswith("error: --strict-plugins: ")
+    assert "importless of importless is broken: ModuleNotFoundError" in made.stderr
+    assert "needy" not in made.stderr  # what lacks a library is not broken
+    assert not (tmp_path / "runs").exists()
 
 
 def test_listing_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -196,7 +236,7 @@ def entry(name: str, package: str = "p", status: str = "ok", kind: str = "select
 def test_the_first_of_two_equal_names_wins() -> None:
     registry = Registry([entry("a", "one"), entry("a", "two"), entry("a", "one", kind="renderer")])
     assert registry.find("selector", "a").package == "one"
-    assert [row.status for row in registry.rows] == ["ok", "broken: the name is taken by one", "ok"]
+    assert [row.status.partition(";")[0] for row in registry.rows] == ["ok", "broken: the name is taken by one", "ok"]
 
 
 def test_names_are_sorted_by_kind() -> None:

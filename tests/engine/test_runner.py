@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from d3s2bench import StageError
-from d3s2bench.execution.runner import Outcome, Workers, execute
+from d3s2bench.errors import WorkerDied
+from d3s2bench.execution.events import Began, Ended, Event, Failed, InTurn, Moved, Planned, Recorded
+from d3s2bench.execution.inline import Inline
+from d3s2bench.execution.runner import Order, Outcome, execute
+from d3s2bench.interfaces import Site, Task
 from d3s2bench.planning.plan import Node, Plan
 from d3s2bench.results.records import read_record, record_file
 from d3s2bench.storage.locks import live_runs
+from d3s2bench.upkeep.status import read_status
 from d3s2bench.workspace import Workspace
 
 # --- real processes --------------------------------------------------------------------------------------------------
@@ -28,7 +35,7 @@ def run(tiny: Path, out: Path, **given: Any) -> tuple[Plan, Outcome, list[str]]:
     config = fake_config(tiny, out, **given)
     planner = planner_of(config)
     plan, scored = planner.matrix(), []
-    outcome = execute(plan, planner.workspace, 1, 2, lambda node: scored.append(node.key))
+    outcome = execute(plan, planner.workspace, Order(Inline(), 1, 2), lambda node: scored.append(node.key))
     return plan, outcome, scored
 
 
@@ -64,7 +71,7 @@ def test_workers_and_their_number_change_no_result(tiny: Path, tmp_path: Path) -
         config = fake_config(tiny, tmp_path / str(count), selector=["first", "random"], synth="noisy", seed=[0, 1])
         planner = planner_of(config)
         plan = planner.matrix()
-        assert execute(plan, planner.workspace, 1, count, lambda node: None) == Outcome()
+        assert execute(plan, planner.workspace, Order(Inline(), 1, count), lambda node: None) == Outcome()
         records = [read_record(record_file(tmp_path / str(count), key)) for key in plan.records]
         numbers.append([(r["id"], r["metrics"], r["confusion"]["sha256"], r["provenance"]["seeds"]) for r in records])
     assert numbers[0] == numbers[1]
@@ -73,40 +80,71 @@ def test_workers_and_their_number_change_no_result(tiny: Path, tmp_path: Path) -
 # --- the order, without processes ------------------------------------------------------------------------------------
 
 
-class Pool(Workers):
-    """Runs nodes in this process: remembers the order, fails those it is told to."""
+class Pool:
+    """An executor that works in this process: remembers the order, fails and loses those it is told to."""
 
-    order: list[str]
-    fails: set[str]
-    done: set[str]
+    def __init__(self, count: int, fails: set[str], lost: dict[str, int]) -> None:
+        self.count, self.fails, self.lost, self.retries = count, fails, dict(lost), 2
+        self.order: list[str] = []
+        self.batches: list[int] = []
+        self.done: set[str] = set()
+        self.stopped = 0
 
-    def run(self, node: Node, progress: Callable[[int, int, str], None]) -> None:
-        assert self.done.issuperset(node.needs), "a node ran before what it needs"
-        self.order.append(str(node.identity["name"]))
-        if node.identity["name"] in self.fails:
+    def start(self, site: Site) -> Pool:
+        self.site, self.callers = site, ThreadPoolExecutor(self.count)
+        return self
+
+    def submit(self, tasks: Sequence[Task], progress: Callable[[str, int, int, str], None]) -> list[Future[None]]:
+        self.batches.append(len(tasks))
+        return [self.callers.submit(self.run, task, progress) for task in tasks]
+
+    def run(self, task: Task, progress: Callable[[str, int, int, str], None]) -> None:
+        name = str(task.work["node"]["identity"]["name"])
+        assert self.done.issuperset(task.work["node"]["run"]["after"]), "a node ran before what it needs"
+        self.order.append(name)
+        progress(task.key, 1, 2, "steps")
+        if self.lost.get(name, 0) > 0:
+            self.lost[name] -= 1
+            raise WorkerDied("its machine is lost")
+        if name in self.fails:
             raise StageError("broken")
-        self.done.add(node.key)
+        self.done.add(task.key)
+
+    def stop(self) -> None:
+        self.stopped += 1
+        self.callers.shutdown()
+
+
+@dataclass
+class Executed:
+    """What a graph gave: names of nodes that failed and were skipped, with their reasons; all events."""
+
+    pool: Pool
+    failed: dict[str, str]
+    skipped: dict[str, str]
+    events: list[Event]
+    workspace: Workspace
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.pool, self.failed, self.skipped))
 
 
 @pytest.fixture
-def executed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[..., tuple[Pool, dict[str, str], dict[str, str]]]:
-    """Executes a graph given as name → names of what it needs; returns names that failed and were skipped."""
+def executed(tmp_path: Path) -> Callable[..., Executed]:
+    """Executes a graph given as name → names of what it needs."""
 
-    def go(graph: dict[str, list[str]], fails: set[str], count: int = 2) -> tuple[Pool, dict[str, str], dict[str, str]]:
-        workspace, plan, keys = Workspace(tmp_path), Plan(), {}
+    def go(graph: dict[str, list[str]], fails: set[str], count: int = 2, **lost: int) -> Executed:
+        workspace, plan, keys, events = Workspace(tmp_path), Plan(), dict[str, str](), list[Event]()
         workspace.store.prepare()
         for name, needs in graph.items():
-            node = plan.add(Node("index", {"name": name}, {}, tuple(keys[need] for need in needs)))
-            keys[name] = node.key
-        pool = Pool(workspace, 1, count)
-        pool.order, pool.fails, pool.done = [], fails, set()
-        monkeypatch.setattr("d3s2bench.execution.runner.Workers", lambda *_: pool)
-        outcome = execute(plan, workspace, 1, count, lambda node: None)
+            before = tuple(keys[need] for need in needs)
+            keys[name] = plan.add(Node("index", {"name": name}, {"after": before}, before)).key
+        pool = Pool(count, fails, lost)
+        outcome = execute(plan, workspace, Order(pool, 1, count), lambda node: None, events.append)
         names = {key: name for name, key in keys.items()}
         failed, skipped = ({names[k]: v for k, v in part.items()} for part in (outcome.failed, outcome.skipped))
-        return pool, failed, skipped
+        assert pool.stopped == 1
+        return Executed(pool, failed, skipped, events, workspace)
 
     return go
 
@@ -133,11 +171,11 @@ def test_a_failure_under_a_large_matrix_is_no_recursion(executed: Any, count: in
 
 
 def test_finished_nodes_are_not_run(executed: Any, tmp_path: Path) -> None:
-    first, _, _ = executed({"a": [], "b": ["a"]}, set())
+    first = executed({"a": [], "b": ["a"]}, set())
     for key in [Node("index", {"name": name}, {}).key for name in "ab"]:
         first.workspace.store.produce("index", key, lambda folder: {})
-    second, _, _ = executed({"a": [], "b": ["a"], "c": []}, set())
-    assert second.order == ["c"]
+    second = executed({"a": [], "b": ["a"], "c": []}, set())
+    assert second.pool.order == ["c"]
 
 
 def test_an_unexpected_error_stops_the_run_and_the_workers(executed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +243,70 @@ def test_any_graph_runs_what_it_can(executed: Any, needs: list[set[int]], fails:
 
 def test_a_run_says_that_it_lives(executed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[list[str]] = []
-    monkeypatch.setattr(Pool, "run", lambda pool, *_: seen.append(live_runs(pool.workspace.store)))
+    monkeypatch.setattr(Pool, "run", lambda pool, *_: seen.append(live_runs(Workspace(pool.site.out).store)))
     executed({"a": []}, set())
     assert seen == [[f"{socket.gethostname()}-{os.getpid()}"]]
     assert live_runs(Workspace(tmp_path).store) == []
+
+
+# --- retries, batches, events ----------------------------------------------------------------------------------------
+
+
+def test_a_lost_node_is_tried_again_and_its_dependants_wait(executed: Any) -> None:
+    pool, failed, skipped = executed({"a": [], "b": ["a"]}, set(), a=2)
+    assert pool.order == ["a", "a", "a", "b"]
+    assert failed == skipped == {}
+
+
+def test_a_node_that_is_always_lost_fails(executed: Any) -> None:
+    pool, failed, skipped = executed({"a": [], "b": ["a"], "c": []}, set(), 1, a=9)
+    assert pool.order == ["a", "c", "a", "a"] or pool.order == ["a", "a", "a", "c"]
+    assert failed == {"a": "index masks: its machine is lost"}
+    assert set(skipped) == {"b"}
+
+
+def test_nodes_that_are_ready_together_are_submitted_together(executed: Any) -> None:
+    pool, _, _ = executed({"a": []} | {f"n{i}": ["a"] for i in range(5)}, set(), 4)
+    assert pool.batches[:2] == [1, 4]
+
+
+def test_the_events_of_a_run_in_order(executed: Any) -> None:
+    graph = {"bad": [], "after": ["bad"], "good": [], "lost": ["good"]}
+    found = executed(graph, {"bad"}, 1, lost=1)
+    names = {node.key: node.identity["name"] for node in (Node("index", {"name": n}, {}) for n in graph)}
+    told = [(event.name, names.get(getattr(event, "key", ""))) for event in found.events]
+    assert told == [
+        ("plan", None),
+        *[("began", "bad"), ("progress", "bad"), ("failed", "bad"), ("failed", "after")],
+        *[("began", "good"), ("progress", "good"), ("ended", "good")],
+        *[("began", "lost"), ("progress", "lost"), ("progress", "lost"), ("ended", "lost")],
+    ]
+    assert found.events[0] == Planned({"index": (4, 4)}, 4)
+    failed, skipped = (event for event in found.events if isinstance(event, Failed))
+    assert (failed.reason, failed.skipped) == ("broken", False)
+    assert (skipped.reason, skipped.skipped) == ("index masks: broken", True)
+
+
+def test_nothing_is_told_of_a_stage_after_its_end() -> None:
+    told: list[Event] = []
+    tell = InTurn(told.append)
+    for event in (Began("index", "k", "x"), Ended("index", "k", "x", 1.0), Moved("index", "k", "x", 1, 2, "late")):
+        tell(event)
+    assert [event.name for event in told] == ["began", "ended"]
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_record_is_told_with_its_file(tiny: Path, tmp_path: Path) -> None:
+    planner = planner_of(fake_config(tiny, tmp_path / "runs"))
+    plan, told = planner.matrix(), list[Event]()
+    execute(plan, planner.workspace, Order(Inline()), lambda node: None, told.append)
+    (record,) = [event for event in told if isinstance(event, Recorded)]
+    assert read_record(Path(record.file))["id"] == record.id
+    assert [event.name for event in told][-2:] == ["ended", "record"]
+
+
+def test_what_is_left_can_be_read_beside_the_run(executed: Any, tmp_path: Path) -> None:
+    executed({"a": [], "b": ["a"], "c": []}, set())
+    assert read_status(tmp_path).left == {"index": 3}  # the pool has made no artefact
+    Workspace(tmp_path).store.produce("index", Node("index", {"name": "a"}, {}).key, lambda folder: {})
+    assert read_status(tmp_path).left == {"index": 2}

@@ -8,13 +8,17 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engine_fakes import environment, fake_config, planner_of
 
 from d3s2bench import DatasetError, StageError
-from d3s2bench.execution.runner import Workers
-from d3s2bench.execution.worker import Worker, WorkerDied, explain, thread_environment
+from d3s2bench.errors import WorkerDied
+from d3s2bench.execution.inline import Inline, Workers
+from d3s2bench.execution.runner import Order, execute
+from d3s2bench.execution.tasks import task_of
+from d3s2bench.execution.worker import Worker, explain, thread_environment
 from d3s2bench.planning.plan import Node, Plan
 from d3s2bench.storage.store import Store
 from d3s2bench.workspace import Workspace
@@ -29,7 +33,8 @@ def workspace(tiny: Path, tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def worker(workspace: Workspace, tmp_path: Path) -> Iterator[Worker]:
-    worker = Worker(workspace, 1, tmp_path / "logs" / "worker.log")
+    work = {"cwd": str(tmp_path), "workspace": workspace.to_json(), "threads": 1}
+    worker = Worker(work, tmp_path / "logs" / "worker.log")
     yield worker
     worker.stop()
 
@@ -42,6 +47,10 @@ def nodes(plan: Plan) -> dict[str, Node]:
     return {node.stage: node for node in plan.nodes.values()}
 
 
+def message(node: Node) -> dict[str, Any]:
+    return {"stage": node.stage, "identity": node.identity, "run": node.run}
+
+
 def silent(done: int, total: int, note: str) -> None:
     pass
 
@@ -50,7 +59,7 @@ def test_a_worker_makes_stage_after_stage(worker: Worker, tiny: Path, tmp_path: 
     told: list[tuple[int, int, str]] = []
     plan = planned(tiny, tmp_path / "runs")
     for node in plan.nodes.values():
-        worker.run(node, lambda *progress: told.append(progress))
+        worker.run(message(node), lambda *progress: told.append(progress))
     assert all(node.done(Store(tmp_path / "runs")) for node in plan.nodes.values())
     assert (20, 20, "masks") in told
     assert (4, 4, "images") in told
@@ -58,29 +67,29 @@ def test_a_worker_makes_stage_after_stage(worker: Worker, tiny: Path, tmp_path: 
 
 def test_a_failing_stage_is_one_line_and_the_worker_goes_on(worker: Worker, tiny: Path, tmp_path: Path) -> None:
     index, selection, _ = planned(tiny, tmp_path / "runs", selector="fails").nodes.values()
-    worker.run(index, silent)
+    worker.run(message(index), silent)
     with pytest.raises(StageError) as caught:
-        worker.run(selection, silent)
+        worker.run(message(selection), silent)
     assert str(caught.value) == "RuntimeError: it went wrong (traceback in the folder logs)"
     assert not isinstance(caught.value, WorkerDied)
     log = worker.log.read_text()
     assert "Traceback" in log
     assert "engine_fakes.py" in log
-    worker.run(nodes(planned(tiny, tmp_path / "runs"))["selection"], silent)
+    worker.run(message(nodes(planned(tiny, tmp_path / "runs"))["selection"]), silent)
 
 
 def test_our_own_error_is_passed_on_as_it_is(worker: Worker, tiny: Path, tmp_path: Path) -> None:
     plan = planned(tiny, tmp_path / "runs", selector="greedy")
-    worker.run(nodes(plan)["index"], silent)
+    worker.run(message(nodes(plan)["index"]), silent)
     with pytest.raises(StageError, match=r"^selector 'greedy' gave 5 images for a budget of 4$"):
-        worker.run(nodes(plan)["selection"], silent)
+        worker.run(message(nodes(plan)["selection"]), silent)
 
 
 def test_a_bad_file_is_named(worker: Worker, tiny: Path, tmp_path: Path) -> None:
     plan = planned(tiny, tmp_path / "runs")
     (tiny / "annotations/train/004.png").write_bytes(b"")
     with pytest.raises(StageError, match=r"annotations/train/004\.png is corrupt or no image"):
-        worker.run(nodes(plan)["index"], silent)
+        worker.run(message(nodes(plan)["index"]), silent)
 
 
 def killed_plan(tiny: Path, tmp_path: Path, lives: int) -> tuple[Path, Plan]:
@@ -92,40 +101,33 @@ def killed_plan(tiny: Path, tmp_path: Path, lives: int) -> tuple[Path, Plan]:
 
 def test_a_killed_worker_says_so_in_one_line(worker: Worker, tiny: Path, tmp_path: Path) -> None:
     _, plan = killed_plan(tiny, tmp_path, 1)
-    worker.run(nodes(plan)["index"], silent)
+    worker.run(message(nodes(plan)["index"]), silent)
     with pytest.raises(WorkerDied) as caught:
-        worker.run(nodes(plan)["selection"], silent)
+        worker.run(message(nodes(plan)["selection"]), silent)
     log = str(worker.log)
     assert str(caught.value) == f"its worker process ended (exit status -9; out of memory?): see {log}"
     with pytest.raises(WorkerDied):
-        worker.run(nodes(plan)["selection"], silent)
+        worker.run(message(nodes(plan)["selection"]), silent)
 
 
 @pytest.mark.parametrize(("lives", "left", "works"), [(1, 0, True), (3, 1, False)])
 def test_a_killed_worker_is_tried_once_more(
     workspace: Workspace, tiny: Path, tmp_path: Path, lives: int, left: int, works: bool
 ) -> None:
+    """By the run, which asks the pool once more."""
     file, plan = killed_plan(tiny, tmp_path, lives)
-    pool = Workers(workspace, 1, 1)
-    try:
-        pool.run(nodes(plan)["index"], silent)
-        if works:
-            pool.run(nodes(plan)["selection"], silent)
-        else:
-            with pytest.raises(WorkerDied, match="out of memory"):
-                pool.run(nodes(plan)["selection"], silent)
-    finally:
-        pool.stop()
+    outcome = execute(plan, workspace, Order(Inline(), 1, 1), lambda node: None)
+    assert [("out of memory" in reason) for reason in outcome.failed.values()] == ([] if works else [True])
     assert len(file.read_text().split()) == left
     assert nodes(plan)["selection"].done(workspace.store) is works
 
 
 def test_a_stopped_pool_starts_nobody(workspace: Workspace, tiny: Path, tmp_path: Path) -> None:
     """After Ctrl-C the node at work is not tried again."""
-    pool = Workers(workspace, 1, 1)
+    pool = Workers(tmp_path / "logs", 1)
     pool.stop()
     with pytest.raises(WorkerDied, match="the run was stopped"):
-        pool.run(nodes(planned(tiny, tmp_path / "runs"))["index"], silent)
+        pool._run(task_of(nodes(planned(tiny, tmp_path / "runs"))["index"], workspace, 1), silent)
     assert pool.all == []
 
 
@@ -134,7 +136,8 @@ import sys, time
 from pathlib import Path
 from d3s2bench.execution.worker import Worker
 from d3s2bench.workspace import Workspace
-workers = [Worker(Workspace(Path(sys.argv[1])), 1, Path(sys.argv[1]) / f"{i}.log") for i in range(2)]
+work = {"cwd": sys.argv[1], "workspace": Workspace(Path(sys.argv[1])).to_json(), "threads": 1}
+workers = [Worker(work, Path(sys.argv[1]) / f"{i}.log") for i in range(2)]
 print(*(worker.process.pid for worker in workers), flush=True)
 time.sleep(60)
 """
@@ -196,5 +199,5 @@ def test_what_a_component_prints_is_no_answer(worker: Worker, tiny: Path, tmp_pa
     """Libraries and their child processes print; the worker's stdout is for answers alone."""
     plan = planned(tiny, tmp_path / "runs", selector="loud")
     for node in plan.nodes.values():
-        worker.run(node, silent)
+        worker.run(message(node), silent)
     assert "from a child" in worker.log.read_text()

@@ -1,0 +1,233 @@
+"""Training images per second: the evaluator torch beside bare PyTorch loops and mmsegmentation's Runner.
+
+    python benchmarks/evaluator_speed.py [--rounds 5] [--iterations 80] [unet] [segformer]
+
+One thread each, 20 pairs, batches of 4; ``unet`` at 96×64, and a ``segformer-b0`` of half its width at 128×128. In each
+round all ways train one after the other, and a ratio is the median over the rounds.
+
+- ours: ``train`` on a set of PNGs, with its augmentation, as the first iterations of a training of 800.
+- bare loop: forward, loss, backward, step, on tensors that lie ready in memory, without augmentation; with our network,
+  loss, kind of optimiser and memory layout.
+- textbook loop: the same with the loss, the optimiser and the layout that one gets without thinking.
+- mmseg: the evaluator mmseg on SegFormer of the same sizes with mmsegmentation's own augmentation, where
+  D3S2BENCH_MMSEG_PYTHON names an interpreter that has it. Start-up is not counted, its checkpoints (20 a training) are.
+
+Seconds are those of the processor and of the clock: beside other work only the former mean something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+os.environ.update({"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"})
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim import AdamW
+
+from d3s2bench import Context, DistilledSet, Json
+from d3s2bench.datasets.scenes import Scenes
+from d3s2bench_evaluators.batches import as_images
+from d3s2bench_evaluators.losses import cross_entropy
+from d3s2bench_evaluators.mmseg_evaluator import PYTHON, Mmseg
+from d3s2bench_evaluators.torch_evaluator import Torch
+from d3s2bench_evaluators.training import initial_network
+
+PAIRS, BATCH, WARM_UP = 20, 4, 16
+CLASSES = Scenes(Path()).classes
+WIDTHS = [16, 32, 80, 128]
+SEGFORMER: dict[str, Any] = {
+    "encoder": {"hidden_sizes": WIDTHS, "depths": [1, 1, 1, 1]},
+    "decoder": {"decoder_hidden_size": 64},
+    "warm_up": 0,
+}
+MMSEG_SEGFORMER = f"""
+_base_ = 'mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py'
+model = dict(
+    backbone=dict(embed_dims=16, num_layers=[1, 1, 1, 1], num_heads=[1, 2, 5, 8]),
+    decode_head=dict(in_channels={WIDTHS}, channels=64))
+"""
+CASES: dict[str, tuple[str, tuple[int, int], dict[str, Any]]] = {
+    "unet": ("unet", (96, 64), {}),
+    "segformer": ("segformer-b0", (128, 128), SEGFORMER),
+}
+Seconds: TypeAlias = tuple[float, float]
+"""Of the processor, of the clock."""
+
+
+class EnoughError(Exception):
+    """The iterations that are measured are over."""
+
+
+@dataclass
+class Meter:
+    """Takes progress: keeps the time of the first report after the warm-up, and stops at one so much later."""
+
+    iterations: int
+    processor: Callable[[], float] = time.process_time
+    marks: list[tuple[int, float, float]] = field(default_factory=list)
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        if done < WARM_UP or not note.startswith("loss"):
+            return
+        self.marks.append((done, self.processor(), time.perf_counter()))
+        if done - self.marks[0][0] >= self.iterations:
+            raise EnoughError
+
+    @property
+    def seconds(self) -> Seconds:
+        """Per image."""
+        (first, *before), (last, *after) = self.marks[0], self.marks[-1]
+        images = (last - first) * BATCH
+        return (after[0] - before[0]) / images, (after[1] - before[1]) / images
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", choices=[[], *CASES], default=[], metavar="CASE", help=", ".join(CASES))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--iterations", type=int, default=80)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    for case in options.cases or CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            measure(case, Path(folder), options.rounds, options.iterations)
+
+
+def measure(case: str, folder: Path, rounds: int, iterations: int) -> None:
+    arch, size, changes = CASES[case]
+    protocol = Torch().protocol(arch, size) | changes | {"iterations": 800, "batch_size": BATCH}
+    pairs = write_pairs(folder / "pairs", size)
+    context = Context(Scenes(Path()))
+    ways: dict[str, Callable[[Path], Seconds]] = {
+        "ours": lambda work: ours(pairs, arch, protocol, replace(context, workdir=work), iterations),
+        "bare loop": lambda work: bare(pairs, arch, protocol, context, iterations),
+        "textbook loop": lambda work: textbook(pairs, arch, protocol, context, iterations),
+    }
+    if case == "segformer" and os.environ.get(PYTHON):
+        ways["mmseg"] = lambda work: mmseg(pairs, size, replace(context, workdir=work), iterations)
+    found: dict[str, list[Seconds]] = {name: [] for name in ways}
+    for k in range(rounds):
+        for name, way in ways.items():
+            (work := folder / f"{name} {k}").mkdir()
+            found[name].append(way(work))
+    report(f"{arch} at {size[0]}×{size[1]}, {rounds} rounds of {iterations} iterations", found)
+
+
+def report(title: str, found: dict[str, list[Seconds]]) -> None:
+    print(f"{title}\n{'':16}{'images / processor s':>22}{'ours':>8}{'images / s':>14}{'ours':>8}", flush=True)
+    for name, seconds in found.items():
+        print(f"{name:16}", end="")
+        for kind, width in ((0, 22), (1, 14)):
+            own = [each[kind] for each in seconds]
+            ratio = statistics.median(a / b[kind] for a, b in zip(own, found["ours"], strict=True))
+            print(f"{1 / statistics.median(own):{width}.1f}{ratio:6.2f} ×", end="")
+        print(flush=True)
+
+
+def write_pairs(folder: Path, size: tuple[int, int]) -> DistilledSet:
+    """Regions of a colour for each class, with noise."""
+    draw = np.random.default_rng(0)
+    colours = draw.integers(0, 256, (len(CLASSES), 3))
+    for part in ("images", "annotations"):
+        (folder / part).mkdir(parents=True)
+    for i in range(PAIRS):
+        points, labels = draw.random((12, 2)) * (size[1], size[0]), draw.integers(0, len(CLASSES), 12)
+        row, column = np.indices((size[1], size[0]))
+        near = (row[..., None] - points[:, 0]) ** 2 + (column[..., None] - points[:, 1]) ** 2
+        mask = labels[near.argmin(axis=2)].astype(np.uint8)
+        image = np.clip(colours[mask] + draw.normal(0, 20, (*mask.shape, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(image).save(folder / "images" / f"{i:02d}.png")
+        Image.fromarray(mask).save(folder / "annotations" / f"{i:02d}.png")
+    return DistilledSet.open(folder, len(CLASSES))
+
+
+# --- the ways --------------------------------------------------------------------------------------------------------
+
+
+def ours(pairs: DistilledSet, arch: str, protocol: Json, context: Context, iterations: int) -> Seconds:
+    return metered(
+        Meter(iterations), lambda meter: Torch().train(pairs, arch, protocol, replace(context, progress=meter))
+    )
+
+
+def bare(pairs: DistilledSet, arch: str, protocol: Json, context: Context, iterations: int) -> Seconds:
+    network = initial_network(arch, len(CLASSES), protocol, context).train()
+    rate, decay = protocol["learning_rate"], protocol["weight_decay"]
+    optimizer = AdamW(network.parameters(), rate, weight_decay=decay, fused=True)
+    return loop(network, optimizer, cross_entropy, ready(pairs), iterations)
+
+
+def textbook(pairs: DistilledSet, arch: str, protocol: Json, context: Context, iterations: int) -> Seconds:
+    network = initial_network(arch, len(CLASSES), protocol, context).train()
+    optimizer = AdamW(network.parameters(), protocol["learning_rate"], weight_decay=protocol["weight_decay"])
+    batches = [(images.contiguous(), masks) for images, masks in ready(pairs)]
+    return loop(
+        network, optimizer, lambda logits, masks: F.cross_entropy(logits, masks, ignore_index=255), batches, iterations
+    )
+
+
+def ready(pairs: DistilledSet) -> list[tuple[Tensor, Tensor]]:
+    """The batches of an epoch as tensors."""
+    whole = [range(first, first + BATCH) for first in range(0, PAIRS, BATCH)]
+    masks = [torch.from_numpy(np.stack([pairs.mask(i) for i in items])).long() for items in whole]
+    return [(as_images([pairs.image(i) for i in items], "cpu"), each) for items, each in zip(whole, masks, strict=True)]
+
+
+def loop(
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    batches: list[tuple[Tensor, Tensor]],
+    iterations: int,
+) -> Seconds:
+    def train(meter: Meter) -> None:
+        for k in range(WARM_UP + iterations + 1):
+            images, masks = batches[k % len(batches)]
+            if k % 8 == 0:  # as often as ours
+                meter(k, 800, "loss")
+            loss = loss_of(network(images), masks)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return metered(Meter(iterations), train)
+
+
+def mmseg(pairs: DistilledSet, size: tuple[int, int], context: Context, iterations: int) -> Seconds:
+    file = context.workdir / "small.py"
+    file.write_text(MMSEG_SEGFORMER)
+    evaluator = Mmseg(config=str(file))
+    protocol = evaluator.protocol("small", size) | {"iterations": 800, "batch_size": BATCH}
+    meter = Meter(iterations, processor_of_child)
+    return metered(meter, lambda meter: evaluator.train(pairs, "small", protocol, replace(context, progress=meter)))
+
+
+def processor_of_child() -> float:
+    """Processor seconds of the one process that this one has started (Linux)."""
+    (child,) = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    spent = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+    return (int(spent[11]) + int(spent[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def metered(meter: Meter, train: Callable[[Meter], Any]) -> Seconds:
+    try:
+        train(meter)
+    except EnoughError:
+        return meter.seconds
+    raise RuntimeError("the training ended before the measurement")
+
+
+if __name__ == "__main__":
+    main()

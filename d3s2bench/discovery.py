@@ -1,0 +1,229 @@
+"""Where plugins come from: entry points of the group ``d3s2bench``, and single files that a command names.
+
+One broken plugin never harms another: each is read alone, and what is wrong with it becomes the status of its row.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.metadata import Distribution, distributions
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from d3s2bench import hookspecs
+from d3s2bench.component import Component
+from d3s2bench.errors import PluginError
+from d3s2bench.hookspecs import API, PROJECT
+
+HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("register_"))
+KINDS = tuple(name.removeprefix("register_").removesuffix("s") for name in HOOKS)
+DISABLE = "D3S2BENCH_DISABLE_PLUGINS"
+"""Environment variable: names of plugins or of their distributions, with commas between them; ``all`` for every one
+that is not our own."""
+FILE = "file"
+"""Stands for the version of a plugin that is a single file."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A component, the distribution that brings it and whether it can be used."""
+
+    component: Component
+    package: str
+    version: str
+    status: str = "ok"
+    """``ok``; else ``missing``, ``broken`` or ``disabled``, why, and what to do about it."""
+    local: bool = False
+    """Installed from a folder rather than an index: its version alone does not identify its code."""
+
+    @property
+    def broken(self) -> bool:
+        return self.status.startswith("broken")
+
+    @property
+    def usable(self) -> bool:
+        """Whether its name is taken by it; one that lacks a library still stands for its name."""
+        return self.status == "ok" or self.status.startswith("missing")
+
+    @cached_property
+    def identity(self) -> str:
+        """What stands for the code in a hash: the version; with a hash of its files for a local install."""
+        from d3s2bench.code_identity import code_hash
+
+        return f"{self.version}+{code_hash(self.component.target)}" if self.local else self.version
+
+    def row(self) -> dict[str, str]:
+        """One object of ``d3s2bench plugins --json``."""
+        named = {"kind": self.component.kind, "name": self.component.name, "summary": self.component.summary}
+        return named | {"package": self.package, "version": self.version, "status": self.status}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A module with hooks, not loaded yet, and the distribution that brings it."""
+
+    name: str
+    target: str
+    package: str
+    version: str
+    load: Callable[[], Any]
+    local: bool = False
+
+    @property
+    def ours(self) -> bool:
+        return self.package == PROJECT
+
+
+# --- entry points ----------------------------------------------------------------------------------------------------
+
+
+def installed() -> Iterator[Registered]:
+    """What all installed plugins bring, our own first, so that no other takes their names."""
+    hidden = {name.strip() for name in os.environ.get(DISABLE, "").split(",")}
+    for plugin in sorted(_entry_points(), key=lambda plugin: (not plugin.ours, plugin.name)):
+        if not plugin.ours and hidden & {"all", plugin.name, plugin.package}:
+            yield _row(plugin, f"disabled by {DISABLE}")
+        else:
+            yield from read(plugin)
+
+
+def _entry_points() -> Iterator[Plugin]:
+    """Of the first distribution of each name, as Python imports it. Most have none of ours: they are not parsed."""
+    known = set()
+    for distribution in distributions():
+        if f"[{PROJECT}]" not in (distribution.read_text("entry_points.txt") or ""):
+            continue
+        package, version = _name_and_version(distribution)
+        if package == "?" or package not in known:
+            known.add(package)
+            local = distribution.read_text("direct_url.json") is not None
+            for point in distribution.entry_points.select(group=PROJECT):
+                yield Plugin(point.name, point.value, package, version, point.load, local)
+
+
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    """From the head of its metadata, line by line: the standard library would load its parser of e-mails for these."""
+    head = (distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or "").partition("\n\n")[0]
+    fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line)
+    return fields.get("Name", "?"), fields.get("Version", "?")
+
+
+# --- single files ----------------------------------------------------------------------------------------------------
+
+
+def of_file(file: Path) -> list[Registered]:
+    """What one Python file brings; it is identified by its content.
+
+    Raises:
+        PluginError: there is no such file, or it has no hooks.
+    """
+    if not file.is_file() or not file.stem.isidentifier() or file.suffix != ".py":
+        raise PluginError(f"--plugin {file}: give a Python file that exists, named like a module, as my_selector.py")
+    rows = list(read(Plugin(file.stem, str(file), file.name, FILE, lambda: _module_of(file.resolve()), local=True)))
+    if not rows:
+        raise PluginError(f"--plugin {file} registers nothing: give it a function register_selectors with @hookimpl")
+    return rows
+
+
+def _module_of(file: Path) -> ModuleType:
+    """The file as a module under its own name, from nowhere but this very file."""
+    name = file.stem
+    spec = find_spec(name)
+    if spec and not (spec.origin and Path(spec.origin).resolve() == file):
+        raise PluginError(f"the name '{name}' belongs to another module, {spec.origin}: rename the file")
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = spec_from_file_location(name, file)
+    assert spec and spec.loader
+    module = sys.modules[name] = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+# --- one plugin ------------------------------------------------------------------------------------------------------
+
+
+def read(plugin: Plugin) -> Iterator[Registered]:
+    """The components of a plugin; one row that says what is wrong when it cannot be used."""
+    try:
+        found = components(plugin)
+    except (Exception, SystemExit) as error:  # isolation: a plugin may raise anything
+        reason = " ".join(str(error).split()) or "no message"
+        yield _row(plugin, f"broken: {type(error).__name__}: {reason}; {_remedy(plugin, error)}")
+        return
+    for component in found:
+        yield Registered(component, plugin.package, plugin.version, _status(component), plugin.local)
+
+
+def components(plugin: Plugin) -> list[Component]:
+    """What its hooks return. Raises whatever the plugin raises, PluginError for what is no plugin of ours."""
+    module = plugin.load()
+    if (api := getattr(module, "d3s2bench_api", 1)) != API:
+        raise PluginError(f"it is made for plugin API {api}, this d3s2bench has {API}")
+    with _registered(module, plugin.name) as hooks:
+        found = [component for hook in hooks for registered in hook() for component in registered]
+    for component in found:
+        if not isinstance(component, Component) or component.kind not in KINDS:
+            raise PluginError(f"{component!r} is no Component of a known kind ({', '.join(KINDS)})")
+    return found
+
+
+@contextmanager
+def _registered(module: Any, name: str) -> Iterator[list[Any]]:
+    """The hooks with this module alone behind them. A manager that has met a broken one is not used again."""
+    manager = _manager()
+    try:
+        manager.register(module, name)
+        manager.check_pending()
+        yield [getattr(manager.hook, hook) for hook in HOOKS]
+        manager.unregister(module)
+    except BaseException:
+        _manager.cache_clear()
+        raise
+
+
+class _Manager(pluggy.PluginManager):
+    """Looks at marked functions alone: pluggy's own careful look at every name of a module takes half of the time."""
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
+        marked = hasattr(getattr(plugin, name, None), f"{PROJECT}_impl")
+        return super().parse_hookimpl_opts(plugin, name) if marked else None
+
+
+@cache
+def _manager() -> _Manager:
+    manager = _Manager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def _row(plugin: Plugin, status: str) -> Registered:
+    """Stands for a plugin whose components are not known."""
+    return Registered(Component("?", plugin.name, plugin.target, ""), plugin.package, plugin.version, status)
+
+
+def _remedy(plugin: Plugin, error: BaseException) -> str:
+    if plugin.version == FILE:
+        return "correct the file"
+    hide = f"or hide it with {DISABLE}={plugin.name}"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"install {error.name.partition('.')[0]}, {hide}"
+    return f"update {plugin.package} or d3s2bench, {hide}"
+
+
+def _status(component: Component) -> str:
+    missing = [module for module in component.requires if find_spec(module.partition(".")[0]) is None]
+    return f"missing: {', '.join(missing)}; install it" if missing else "ok"

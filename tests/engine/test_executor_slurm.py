@@ -1,0 +1,131 @@
+"""Slurm: through submitit's local executor, which runs the same jobs as processes; a real one where there is one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from executor_fakes import at_work, check_as_inline, install_watched, journal, times, watched_config
+
+from d3s2bench import ConfigError, api
+from d3s2bench.config import RunConfig
+from d3s2bench.interfaces import Site
+
+if find_spec("submitit") is None:
+    pytest.skip("submitit is not installed", allow_module_level=True)
+from d3s2bench.execution.on_slurm import Slurm
+
+pytestmark = [pytest.mark.usefixtures("fakes"), pytest.mark.xdist_group("slurm")]
+
+
+@pytest.fixture
+def config(fakes: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny: Path) -> Callable[..., RunConfig]:
+    """A matrix of watched stages for a folder below ``tmp_path``, on the local executor unless it is ``inline``."""
+    install_watched(monkeypatch, tmp_path / "site")
+
+    def made(out: str, cluster: str = "local", **given: object) -> RunConfig:
+        config = watched_config(tiny, tmp_path / out, **{"synth": "noisy"} | given)
+        if out != "inline":
+            config.executor, config.options["executor"] = "slurm", {"slurm": {"cluster": cluster, "memory_gb": 0.5}}
+        return config
+
+    return made
+
+
+def interrupting(out: Path, how: Callable[[int], None]) -> threading.Thread:
+    """Does something to the process of the first job that has begun a stage."""
+
+    def work() -> None:
+        while not at_work(out):
+            time.sleep(0.02)
+        how(at_work(out)[0][1])
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def preempt(job: int) -> None:
+    os.kill(job, signal.SIGUSR2)  # what Slurm sends before a time limit
+
+
+def lose(job: int) -> None:
+    """The job with its controller, as when a machine goes."""
+    controller = int(Path(f"/proc/{job}/stat").read_text().rpartition(")")[2].split()[1])
+    for pid in (controller, job):
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_jobs_give_what_inline_gives(config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    """With a cell that fails. Nothing but logs is left of the jobs."""
+    given = {"selector": ["watched", "fails"]}
+    result = api.run(config("slurm", **given))
+    assert list(result.problems.values())[:1] == [
+        "select fails #0: RuntimeError: it went wrong (traceback in the folder logs)"
+    ]
+    check_as_inline(result, api.run(config("inline", **given)), tmp_path / "slurm")
+    assert not list((tmp_path / "slurm" / "logs").rglob("*.pkl"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [preempt, lose])
+def test_a_job_that_is_stopped_is_done_again(
+    config: Callable[..., RunConfig], tmp_path: Path, how: Callable[[int], None]
+) -> None:
+    """Queued again by submitit when it was preempted, by the run when it was lost."""
+    out, given = tmp_path / "slurm", {"seconds": 1.5}
+    thread = interrupting(out, how)
+    result = api.run(config("slurm", **given))
+    thread.join(10)
+    assert max(times(out, "began").values()) == 2, "nothing was stopped at work"
+    check_as_inline(result, api.run(config("inline", **given)), out)
+
+
+def test_without_slurm_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"there is no Slurm here \(no srun\): start on a login node"):
+        Slurm().start(Site(tmp_path, 1, None, "cpu"))
+    with pytest.raises(ConfigError, match=r"executor\.slurm\.cluster is 'pbs': give slurm or local"):
+        Slurm(cluster="pbs").start(Site(tmp_path, 1, None, "cpu"))
+
+
+def test_what_sbatch_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cores, GPU, time limit and the user's own options, in the script that submitit writes."""
+    (tmp_path / "srun").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    slurm = Slurm("gpu", minutes=90, memory_gb=4, setup=["module load cuda"], parameters={"account": "me"})
+    script = slurm.submitter(tmp_path / "jobs", threads=3, gpu=True)._executor._make_submission_file_text("x", "id")
+    for line in ("partition=gpu", "time=90", "mem=4GB", "cpus-per-task=3", "gpus-per-node=1", "account=me"):
+        assert f"#SBATCH --{line}\n" in script
+    assert "module load cuda" in script.splitlines()
+    assert "--cpus-per-task=3" in script.splitlines()[-1]  # of srun, which does not take it over
+
+
+# --- the real one ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("sbatch") is None, reason="there is no Slurm here")
+def test_a_real_slurm_gives_what_inline_gives(config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    """Two selections make an array; a job is cancelled behind our back and done again."""
+    out, given = tmp_path / "slurm", {"selector": ["watched", "random"], "seconds": 2.0}
+
+    def cancel(job: int) -> None:
+        variables = Path(f"/proc/{job}/environ").read_bytes().split(b"\0")
+        (number,) = [each.partition(b"=")[2].decode() for each in variables if each.startswith(b"SLURM_JOB_ID=")]
+        subprocess.run(["scancel", "--signal=KILL", number], check=True)
+
+    thread = interrupting(out, cancel)
+    result = api.run(config("slurm", "slurm", **given))
+    thread.join(10)
+    assert max(times(out, "began").values()) == 2, "nothing was cancelled at work"
+    check_as_inline(result, api.run(config("inline", **given)), out)
+    assert len({parent for *_, parent in journal(out)}) > 1
