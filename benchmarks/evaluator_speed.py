@@ -1,9 +1,9 @@
 """Training images per second: the evaluator torch beside bare PyTorch loops and mmsegmentation's Runner.
 
-    python benchmarks/evaluator_speed.py [--rounds 5] [--iterations 80] [unet] [segformer]
+    python benchmarks/evaluator_speed.py [--rounds 5] [--iterations 80] [unet] [segformer] [segformer-b0]
 
-One thread each, 20 pairs, batches of 4; ``unet`` at 96×64, and a ``segformer-b0`` of half its width at 128×128. In each
-round all ways train one after the other, and a ratio is the median over the rounds.
+One thread each, 20 pairs, batches of 4; ``unet`` at 96×64, ``segformer-b0`` at 128×128, and one of half its width and
+depth (``segformer``). In each round all ways train one after the other, and a ratio is the median over the rounds.
 
 - ours: ``train`` on a set of PNGs, with its augmentation, as the first iterations of a training of 800.
 - bare loop: forward, loss, backward, step, on tensors that lie ready in memory, without augmentation; with our network,
@@ -24,6 +24,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -34,33 +36,44 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 
-from d3s2bench import Context, DistilledSet, Json
+from d3s2bench import IGNORE, Context, DistilledSet, Json
 from d3s2bench.datasets.scenes import Scenes
 from d3s2bench_evaluators.batches import as_images
 from d3s2bench_evaluators.losses import cross_entropy
 from d3s2bench_evaluators.mmseg_evaluator import PYTHON, Mmseg
+from d3s2bench_evaluators.networks import Network
 from d3s2bench_evaluators.torch_evaluator import Torch
 from d3s2bench_evaluators.training import initial_network
 
 PAIRS, BATCH, WARM_UP = 20, 4, 16
 CLASSES = Scenes(Path()).classes
 WIDTHS = [16, 32, 80, 128]
-SEGFORMER: dict[str, Any] = {
-    "encoder": {"hidden_sizes": WIDTHS, "depths": [1, 1, 1, 1]},
-    "decoder": {"decoder_hidden_size": 64},
-    "warm_up": 0,
-}
-MMSEG_SEGFORMER = f"""
-_base_ = 'mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py'
+HALF = {"encoder": {"hidden_sizes": WIDTHS, "depths": [1, 1, 1, 1]}, "decoder": {"decoder_hidden_size": 64}}
+B0 = "_base_ = 'mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py'\n"
+HALF_B0 = f"""{B0}
 model = dict(
     backbone=dict(embed_dims=16, num_layers=[1, 1, 1, 1], num_heads=[1, 2, 5, 8]),
     decode_head=dict(in_channels={WIDTHS}, channels=64))
 """
-CASES: dict[str, tuple[str, tuple[int, int], dict[str, Any]]] = {
-    "unet": ("unet", (96, 64), {}),
-    "segformer": ("segformer-b0", (128, 128), SEGFORMER),
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network at an input size of (width, height)."""
+
+    arch: str
+    size: tuple[int, int]
+    changes: Json = field(default_factory=dict)
+    mmseg: str = ""
+    """The config of the same network for mmsegmentation."""
+
+
+CASES = {
+    "unet": Case("unet", (96, 64)),
+    "segformer": Case("segformer-b0", (128, 128), HALF, HALF_B0),
+    "segformer-b0": Case("segformer-b0", (128, 128), {}, B0),
 }
 Seconds: TypeAlias = tuple[float, float]
 """Of the processor, of the clock."""
@@ -105,24 +118,26 @@ def main() -> None:
             measure(case, Path(folder), options.rounds, options.iterations)
 
 
-def measure(case: str, folder: Path, rounds: int, iterations: int) -> None:
-    arch, size, changes = CASES[case]
-    protocol = Torch().protocol(arch, size) | changes | {"iterations": 800, "batch_size": BATCH}
-    pairs = write_pairs(folder / "pairs", size)
-    context = Context(Scenes(Path()))
-    ways: dict[str, Callable[[Path], Seconds]] = {
-        "ours": lambda work: ours(pairs, arch, protocol, replace(context, workdir=work), iterations),
-        "bare loop": lambda work: bare(pairs, arch, protocol, context, iterations),
-        "textbook loop": lambda work: textbook(pairs, arch, protocol, context, iterations),
+def measure(name: str, folder: Path, rounds: int, iterations: int) -> None:
+    case, context = CASES[name], Context(Scenes(Path()))
+    protocol = Torch().protocol(case.arch, case.size) | case.changes | {"iterations": 800, "batch_size": BATCH}
+    pairs, initial = write_pairs(folder / "pairs", case.size), partial(fresh, case.arch, protocol, context)
+    ways: dict[str, Callable[[Context], Seconds]] = {
+        "ours": lambda context: ours(pairs, case.arch, protocol, context, iterations),
+        "bare loop": lambda _: bare(pairs, initial(), protocol, iterations),
+        "textbook loop": lambda _: textbook(pairs, initial(), protocol, iterations),
     }
-    if case == "segformer" and os.environ.get(PYTHON):
-        ways["mmseg"] = lambda work: mmseg(pairs, size, replace(context, workdir=work), iterations)
-    found: dict[str, list[Seconds]] = {name: [] for name in ways}
-    for k in range(rounds):
-        for name, way in ways.items():
-            (work := folder / f"{name} {k}").mkdir()
-            found[name].append(way(work))
-    report(f"{arch} at {size[0]}×{size[1]}, {rounds} rounds of {iterations} iterations", found)
+    if case.mmseg and os.environ.get(PYTHON):
+        ways["mmseg"] = lambda context: mmseg(pairs, case, context, iterations)
+    found: dict[str, list[Seconds]] = {way: [] for way in ways}
+    for k, (way, train) in product(range(rounds), ways.items()):
+        (work := folder / f"{way} {k}").mkdir()
+        found[way].append(train(replace(context, workdir=work)))
+    report(f"{name} at {case.size[0]}×{case.size[1]}, {rounds} rounds of {iterations} iterations", found)
+
+
+def fresh(arch: str, protocol: Json, context: Context) -> Network:
+    return initial_network(arch, len(CLASSES), protocol, context).train()
 
 
 def report(title: str, found: dict[str, list[Seconds]]) -> None:
@@ -157,25 +172,22 @@ def write_pairs(folder: Path, size: tuple[int, int]) -> DistilledSet:
 
 
 def ours(pairs: DistilledSet, arch: str, protocol: Json, context: Context, iterations: int) -> Seconds:
-    return metered(
-        Meter(iterations), lambda meter: Torch().train(pairs, arch, protocol, replace(context, progress=meter))
-    )
+    def train(meter: Meter) -> None:
+        Torch().train(pairs, arch, protocol, replace(context, progress=meter))
+
+    return metered(Meter(iterations), train)
 
 
-def bare(pairs: DistilledSet, arch: str, protocol: Json, context: Context, iterations: int) -> Seconds:
-    network = initial_network(arch, len(CLASSES), protocol, context).train()
+def bare(pairs: DistilledSet, network: Network, protocol: Json, iterations: int) -> Seconds:
     rate, decay = protocol["learning_rate"], protocol["weight_decay"]
     optimizer = AdamW(network.parameters(), rate, weight_decay=decay, fused=True)
     return loop(network, optimizer, cross_entropy, ready(pairs), iterations)
 
 
-def textbook(pairs: DistilledSet, arch: str, protocol: Json, context: Context, iterations: int) -> Seconds:
-    network = initial_network(arch, len(CLASSES), protocol, context).train()
+def textbook(pairs: DistilledSet, network: Network, protocol: Json, iterations: int) -> Seconds:
     optimizer = AdamW(network.parameters(), protocol["learning_rate"], weight_decay=protocol["weight_decay"])
     batches = [(images.contiguous(), masks) for images, masks in ready(pairs)]
-    return loop(
-        network, optimizer, lambda logits, masks: F.cross_entropy(logits, masks, ignore_index=255), batches, iterations
-    )
+    return loop(network, optimizer, partial(F.cross_entropy, ignore_index=IGNORE), batches, iterations)
 
 
 def ready(pairs: DistilledSet) -> list[tuple[Tensor, Tensor]]:
@@ -186,8 +198,8 @@ def ready(pairs: DistilledSet) -> list[tuple[Tensor, Tensor]]:
 
 
 def loop(
-    network: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    network: Network,
+    optimizer: Optimizer,
     loss_of: Callable[[Tensor, Tensor], Tensor],
     batches: list[tuple[Tensor, Tensor]],
     iterations: int,
@@ -205,13 +217,16 @@ def loop(
     return metered(Meter(iterations), train)
 
 
-def mmseg(pairs: DistilledSet, size: tuple[int, int], context: Context, iterations: int) -> Seconds:
-    file = context.workdir / "small.py"
-    file.write_text(MMSEG_SEGFORMER)
+def mmseg(pairs: DistilledSet, case: Case, context: Context, iterations: int) -> Seconds:
+    file = context.workdir / "config.py"
+    file.write_text(case.mmseg)
     evaluator = Mmseg(config=str(file))
-    protocol = evaluator.protocol("small", size) | {"iterations": 800, "batch_size": BATCH}
-    meter = Meter(iterations, processor_of_child)
-    return metered(meter, lambda meter: evaluator.train(pairs, "small", protocol, replace(context, progress=meter)))
+    protocol = evaluator.protocol("config", case.size) | {"iterations": 800, "batch_size": BATCH}
+
+    def train(meter: Meter) -> None:
+        evaluator.train(pairs, "config", protocol, replace(context, progress=meter))
+
+    return metered(Meter(iterations, processor_of_child), train)
 
 
 def processor_of_child() -> float:

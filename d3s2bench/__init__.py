@@ -22,10 +22,12 @@ if TYPE_CHECKING:
         StageError,
         StoreError,
         UnknownNameError,
+        WorkerDied,
         unknown_name,
     )
+    from d3s2bench.execution.remote import run_task
     from d3s2bench.hookspecs import hookimpl
-    from d3s2bench.interfaces import Context, Dataset, Folders, Generator, Split, Tap, Teacher
+    from d3s2bench.interfaces import Context, Dataset, Folders, Generator, Site, Split, Tap, Task, Teacher
     from d3s2bench.metrics import scores
     from d3s2bench.seeds import derive_seed
     from d3s2bench.sets.distilled import DistilledSet
@@ -46,10 +48,12 @@ _HOMES = {
         "StageError",
         "StoreError",
         "UnknownNameError",
+        "WorkerDied",
         "unknown_name",
     ),
+    "execution.remote": ("run_task",),
     "hookspecs": ("hookimpl",),
-    "interfaces": ("Context", "Dataset", "Folders", "Generator", "Split", "Tap", "Teacher"),
+    "interfaces": ("Context", "Dataset", "Folders", "Generator", "Site", "Split", "Tap", "Task", "Teacher"),
     "metrics": ("scores",),
     "seeds": ("derive_seed",),
     "values": (
@@ -88,18 +92,22 @@ __all__ = [
     "PluginError",
     "Sample",
     "Selection",
+    "Site",
     "Split",
     "StageError",
     "StoreError",
     "Tap",
+    "Task",
     "Teacher",
     "UnknownNameError",
+    "WorkerDied",
     "derive_seed",
     "distill",
     "evaluate",
     "hookimpl",
     "leaderboard",
     "run",
+    "run_task",
     "scores",
     "train_steps",
     "unknown_name",

@@ -50,12 +50,12 @@ def predict(scores: Scores, images: Tensor, size: torch.Size) -> Tensor:
 
 def confusion(truth: Tensor, predicted: Tensor, classes: int) -> NDArray[np.int64]:
     """``(B, C, C) int64`` of train ids ``(B, H, W)``, pixels whose truth is 255 left out."""
-    image = torch.arange(len(truth), device=truth.device)[:, None, None]
-    cell = (image * VALUES + truth) * classes + predicted
     # Ignored pixels have rows of their own, which is several times as fast as leaving them out beforehand.
-    rows = torch.bincount(cell.flatten(), minlength=len(truth) * VALUES * classes)
-    rows = rows.view(len(truth), VALUES, classes)[:, :classes]
-    return rows.cpu().numpy().copy()  # without the memory of the other rows
+    rows = VALUES * classes
+    first = rows * torch.arange(len(truth), device=truth.device)[:, None, None]
+    cell = torch.add(predicted, truth, alpha=classes).add_(first)
+    counts = torch.bincount(cell.flatten(), minlength=len(truth) * rows).view(len(truth), VALUES, classes)
+    return counts[:, :classes].cpu().numpy().copy()  # without the memory of the other rows
 
 
 def _batches(split: Split, classes: int, protocol: Json) -> Iterator[Pairs]:

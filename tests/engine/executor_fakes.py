@@ -122,6 +122,8 @@ def kept(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     plain = [{k: v for k, v in record.items() if k not in TIMES} for record in records]
     for record in plain:
         record["provenance"] = {k: v for k, v in record["provenance"].items() if k not in ("evaluations", "command")}
+        if record["status"] != "ok":  # written by the driver, which may have imported torch or not
+            record["versions"] = record["versions"] | {"cpu": None}
     return plain
 
 
