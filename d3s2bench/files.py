@@ -99,21 +99,25 @@ def read_mask(file: Path, num_classes: int, ignore: int = IGNORE) -> Mask:
     Raises:
         DatasetError: cannot be decoded, is a colour picture, or holds a label that is neither class nor ignore.
     """
-    labels = np.asarray(decode(file))
+    labels = np.array(decode(file))
     if labels.ndim != 2:
         raise DatasetError(f"{file} is a colour picture: a mask must hold one class id per pixel (grey or palette PNG)")
     if labels.dtype != np.uint8:
         labels = labels.astype(np.int64)
     if ignore != IGNORE:
-        labels = np.where(labels == ignore, IGNORE, labels)
-    # A few passes over bytes: a histogram would cost a fifth of the decoding.
-    outside = ((labels >= num_classes) | (labels < 0)) & (labels != IGNORE)
-    if outside.any():
+        labels[labels == ignore] = IGNORE
+    if (wrong := _wrong(labels, num_classes)).any():
         raise DatasetError(
-            f"{file} holds label {labels[outside].min()}, but there are {num_classes} classes (0 to {num_classes - 1}) "
+            f"{file} holds label {labels[wrong].min()}, but there are {num_classes} classes (0 to {num_classes - 1}) "
             f"and ignore {ignore}: mend the mask or the class list"
         )
     return labels.astype(np.uint8, copy=False)
+
+
+def _wrong(labels: NDArray[np.integer[Any]], num_classes: int) -> NDArray[np.bool_]:
+    """Where a label is neither a class nor 255. Comparing bytes takes a fraction of what their histogram would."""
+    wrong: NDArray[np.bool_] = (labels >= num_classes) & (labels != IGNORE)
+    return wrong if labels.dtype == np.uint8 else wrong | (labels < 0)
 
 
 def decode(file: Path) -> Pillow.Image:

@@ -83,13 +83,13 @@ def _forget() -> None:
 
 
 class _Told:
-    """Writes progress to a file once per interval."""
+    """Writes progress to a file once per interval, and the last step."""
 
     def __init__(self, file: Path | None) -> None:
         self.file, self.last = file, 0.0
 
     def __call__(self, done: int, total: int, note: str) -> None:
-        if self.file and time.monotonic() - self.last > INTERVAL:
+        if self.file and (time.monotonic() - self.last > INTERVAL or done == total):
             self.last = time.monotonic()
             with suppress(OSError):  # a picture of the work, not the work
                 write_json(self.file, [done, total, note])
