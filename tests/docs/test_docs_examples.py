@@ -43,6 +43,14 @@ def test_a_command_parses_and_names_what_there_is(shown: Shown) -> None:
     _check_assignments(title, given)
 
 
+def _loaded(kind: str, name: str) -> type[Any]:
+    """Skips where the component's library is not installed."""
+    (row,) = (row for row in registry().rows if (row.component.kind, row.component.name) == (kind, name))
+    if row.status.startswith("missing"):
+        pytest.skip(f"{name}: {row.status}")
+    return registry().load(kind, name)
+
+
 def parsed(words: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
     """The command that the words name, and its options as click reads them; nothing is run, and those options that
     act while they are read (completion would be installed) are only looked for."""
@@ -83,7 +91,8 @@ def _check_options(options: dict[str, Any]) -> None:
     for option, components in options.items():
         kind = "synthesizer" if option == "synth" else option
         for name, values in components.items():
-            assert name in OF_PLUGINS or set(values) <= field_names(registry().load(kind, name)), (kind, name, values)
+            if name not in OF_PLUGINS:
+                assert set(values) <= field_names(_loaded(kind, name)), (kind, name, values)
 
 
 def _protocol_keys() -> set[str]:
