@@ -42,6 +42,8 @@ from d3s2bench_evaluators.counting import confusion
 from d3s2bench_evaluators.mmseg_evaluator import PYTHON
 
 SIZES = {"1 × 512×512, 150 classes": (1, 512, 512, 150), "64 × 64×96, 16 classes": (64, 64, 96, 16)}
+ROUNDING = 1e-4
+"""Of percentages: mmseg divides in float32."""
 Way: TypeAlias = Callable[[Tensor, Tensor, int], Any]
 """Counts truth and prediction ``(B, H, W) int64`` of so many classes."""
 
@@ -52,11 +54,11 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, original_mmseg(Path(folder)) as original:
-        for title, (*shape, classes) in SIZES.items():
+        for title, size in SIZES.items():
             for kind, make in {"at random": at_random, "regions": regions}.items():
-                truth, predicted = make(*shape, classes)
+                truth, predicted = make(*size)
                 ways = peers() | ({"mmseg, the original": original.timed} if original else {})
-                report(f"{title}, {kind}", *speeds(ways, truth, predicted, classes, rounds))
+                report(f"{title}, {kind}", *speeds(ways, truth, predicted, size[-1], rounds))
         for name, (truth, predicted) in cases().items():
             agree(name, truth, predicted, 8, original)
 
@@ -218,15 +220,16 @@ def cases() -> dict[str, tuple[Tensor, Tensor]]:
 def agree(name: str, truth: Tensor, predicted: Tensor, classes: int, original: Original | None) -> None:
     """Prints the definitions side by side. Raises RuntimeError where ours is not theirs."""
     ours = scores(confusion(truth, predicted, classes).sum(0))
-    theirs = {"detectron2": detectron2_miou(bincount(truth, predicted, classes))}
-    theirs["mmseg"] = mmseg_miou(areas(truth, predicted, classes))
+    pairs = {
+        "detectron2": (ours["miou"], detectron2_miou(bincount(truth, predicted, classes))),
+        "mmseg": (ours["miou_mmseg"], mmseg_miou(areas(truth, predicted, classes))),
+    }
     if original:
-        theirs["mmseg, the original"] = original.asked(truth, predicted, classes)["miou"]
-    print(f"{name}: miou {ours['miou']:.4f}, miou_mmseg {ours['miou_mmseg']:.4f}, " + str(theirs))
-    for tool, value in theirs.items():
-        own = ours["miou"] if tool == "detectron2" else ours["miou_mmseg"]
-        if abs(own - value) > 1e-2:  # mmseg rounds its ratios to float32
-            raise RuntimeError(f"{name}: {tool} says {value}, we say {own}")
+        pairs["mmseg, the original"] = (ours["miou_mmseg"], original.asked(truth, predicted, classes)["miou"])
+    told = (f"{tool} {their:.4f}, ours {own:.4f}" for tool, (own, their) in pairs.items())
+    print(f"{name}: {'; '.join(told)}", flush=True)
+    if wrong := [tool for tool, (own, their) in pairs.items() if abs(own - their) > ROUNDING]:
+        raise RuntimeError(f"{name}: not the mIoU of {', '.join(wrong)}")
 
 
 def detectron2_miou(counts: NDArray[np.int64]) -> float:

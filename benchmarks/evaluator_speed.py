@@ -65,7 +65,7 @@ class Case:
 
     arch: str
     size: tuple[int, int]
-    changes: Json = field(default_factory=dict)
+    changes: dict[str, Any] = field(default_factory=dict)
     mmseg: str = ""
     """The config of the same network for mmsegmentation."""
 
@@ -211,7 +211,7 @@ def loop(
                 meter(k, 800, "loss")
             loss = loss_of(network(images), masks)
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
 
     return metered(Meter(iterations), train)

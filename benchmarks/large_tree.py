@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,9 @@ def measure(root: Path) -> None:
     step("fingerprint", lambda: dataset.fingerprint)
     index = step("mask index", lambda: build_mask_index(train, len(dataset.classes)))
     budget, context = Budget.from_rate(0.01, len(index)), Context(dataset)
-    for name, selector in {"balanced": Balanced(), "random": Random()}.items():
-        chosen = step(name, lambda selector=selector: selector.select(index, budget, context))
+    selectors: dict[str, Balanced | Random] = {"balanced": Balanced(), "random": Random()}
+    for name, selector in selectors.items():
+        chosen = step(name, partial(selector.select, index, budget, context))
         assert len(np.unique(chosen.indices)) == budget.images
     print(f"{len(index):,} images, {budget.images:,} chosen; {(index.counts > 0).sum(1).mean():.1f} classes in a mask")
 

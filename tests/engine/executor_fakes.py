@@ -156,7 +156,15 @@ def at_work(out: Path) -> list[tuple[int, int]]:
     """(worker, its parent) of the stages that have begun, not ended, and whose process lives."""
     ended = {line[1:] for line in map(tuple, journal(out)) if line[0] == "ended"}
     begun = [line[1:] for line in map(tuple, journal(out)) if line[0] == "began" and line[1:] not in ended]
-    return [(int(pid), int(parent)) for _, pid, parent in begun if Path(f"/proc/{pid}").exists()]
+    return [(int(pid), int(parent)) for _, pid, parent in begun if alive(int(pid)) and alive(int(parent))]
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that nobody has waited for is dead."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def family(pid: int) -> list[int]:
