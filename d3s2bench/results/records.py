@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -49,10 +50,22 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+@lru_cache
 def _instructions() -> str:
-    """The machine and the instructions torch computes with: other ones give slightly other numbers."""
-    torch = sys.modules.get("torch")
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability() if torch else ''}".strip()
+    """The machine and the vector instructions torch computes with: other ones give slightly other numbers. Not asked of
+    torch: a record would then depend on whether the process that writes it has imported it."""
+    chosen = os.environ.get("ATEN_CPU_CAPABILITY", "").upper()
+    return f"{platform.machine()} {chosen or _vectors(Path('/proc/cpuinfo'))}".strip()
+
+
+def _vectors(cpuinfo: Path) -> str:
+    """``AVX512``, ``AVX2`` or nothing, by the rule of ATen; nothing where Linux does not say."""
+    try:
+        flags = set(cpuinfo.read_text(encoding="utf-8").split())
+    except OSError:
+        return ""
+    needs = {"AVX512": {"avx512f", "avx512vl", "avx512bw", "avx512dq", "fma"}, "AVX2": {"avx2", "fma"}}
+    return next((name for name, flag in needs.items() if flag <= flags), "")
 
 
 def now() -> str:

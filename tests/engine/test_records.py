@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from d3s2bench.results.records import (
     recomputed_miou,
     record_file,
     record_id,
+    versions,
     write_counts,
     write_record,
 )
@@ -196,3 +198,10 @@ def test_a_reference_is_copied_with_its_counts(tmp_path: Path) -> None:
     (tmp_path / "out" / "records").mkdir(parents=True)
     assert import_reference(file, tmp_path / "out") == read_record(file)
     assert list(read_records(tmp_path / "out")) == [read_record(file)]
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="elsewhere the instructions are not told")
+def test_a_record_names_the_instructions_torch_computes_with() -> None:
+    torch = pytest.importorskip("torch")
+    told = versions()["cpu"].partition(" ")[2]
+    assert told == {"AVX2": "AVX2", "AVX512": "AVX512"}.get(torch.backends.cpu.get_cpu_capability(), "")
