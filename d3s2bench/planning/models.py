@@ -58,8 +58,22 @@ class Models:
             make = f"make one with 'd3s2bench train {stage} --dataset {dataset}'"
             raise ModelError(f"{folder} is no {role}: it has no {stage}.json; {make}")
         about = read_json(folder / f"{stage}.json")
-        family = about.get("family") if isinstance(about, dict) else None  # a generator tells its own
+        if not isinstance(about, dict):
+            raise ModelError(f"{folder / f'{stage}.json'} is no JSON object: train the {role} again")
+        self._require_unseen(role, about.get("dataset"), dataset)
+        family = about.get("family")  # a generator tells its own
         return Model(folder.resolve(), folder_sha256(folder), family or self._family(role))
+
+    def _require_unseen(self, role: str, learnt: Any, dataset: str) -> None:
+        """What is held out of train may have been seen by a model that has learnt from other images of the dataset."""
+        held_out, known = self.workspace.holdout(dataset), learnt if isinstance(learnt, dict) else {}
+        opened = self.workspace.dataset(dataset)
+        if held_out and known.get("name") == opened.name and known.get("fingerprint") != opened.fingerprint:
+            raise ModelError(
+                f"the {role} has learnt from other images of '{dataset}' than --holdout '{held_out}' leaves, perhaps "
+                f"from those held out: make one with 'd3s2bench train {ROLES[role]} --dataset {dataset}' and the same "
+                "--holdout"
+            )
 
     def _folder(self, role: str, dataset: str) -> Path | None:
         assets, given = self.workspace.dataset(dataset).assets, getattr(self.config, role)

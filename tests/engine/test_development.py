@@ -37,3 +37,16 @@ def test_a_development_run(tiny: Path, tmp_path: Path) -> None:
     again = d3s2bench(*command, "--quality")
     assert again.stdout == judged.stdout
     assert "[1/" not in again.stderr, "nothing is left to do"
+
+    (generator,) = (out / "store" / "generator").glob("*/generator.json")
+    leaking = d3s2bench(
+        *command[: command.index("--holdout")],
+        "--holdout",
+        "01*",
+        "--synth",
+        "layout",
+        "--generator",
+        str(generator.parent),
+    )
+    assert leaking.returncode == 1
+    assert "the generator has learnt from other images of 'tiny' than --holdout '01*' leaves" in leaking.stderr

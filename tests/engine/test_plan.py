@@ -284,7 +284,7 @@ def test_a_missing_teacher_is_a_node_on_request(plan_of: Any) -> None:
 
 def test_a_given_teacher_is_identified_by_its_content(plan_of: Any, tmp_path: Path) -> None:
     keys = []
-    for name, content in {"a": "1", "b": "1", "c": "2"}.items():
+    for name, content in {"a": "{}", "b": "{}", "c": '{"about": 2}'}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "teacher.json").write_text(content)
         keys.append(plan_of(synth="taught", teacher=str(tmp_path / name)).records)
