@@ -10,6 +10,7 @@ import json
 import os
 import queue
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -34,7 +35,8 @@ class Worker:
     def __init__(self, work: Json, log: Path) -> None:
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
-        # its own session, so that Ctrl-C reaches the parent alone, which then ends its workers
+        # a group of its own, so that Ctrl-C reaches the parent alone, which then ends its workers; in the parent's
+        # session, so that the system also ends one that is stopped when the parent dies (setpgid(2): orphaned groups)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "d3s2bench.execution.worker"],
             stdin=subprocess.PIPE,
@@ -43,7 +45,7 @@ class Worker:
             env=os.environ | thread_environment(work["threads"]),
             cwd=work["cwd"],
             text=True,
-            start_new_session=True,
+            process_group=0,
         )
         self._send(work["workspace"])
 
@@ -87,6 +89,8 @@ def main() -> None:
     """The worker's loop; its stdout is kept for answers, whatever a library prints goes to the log."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    for asked in (signal.SIGTTIN, signal.SIGTTOU):  # a library that asks the terminal gets an error, and is not stopped
+        signal.signal(asked, signal.SIG_IGN)
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
     workspace = Workspace.from_json(json.loads(lines.get()))

@@ -17,6 +17,7 @@ SETTINGS = (
     *("teacher_evaluator", "teacher_arch", "teacher_protocol", "generator_family"),
 )
 """Keys of the configuration, axes and options apart, that change what a cell is."""
+DEFAULT = RunConfig()
 
 
 def command_of(cell: Cell, config: RunConfig, folder: str | None = None) -> str:
@@ -38,8 +39,7 @@ def command_of(cell: Cell, config: RunConfig, folder: str | None = None) -> str:
 
 def _settings(config: RunConfig, cell: Cell) -> dict[str, Any]:
     """What ``--set`` must say: all that is not at its default and no axis."""
-    default = RunConfig()
-    plain = {name: getattr(config, name) for name in SETTINGS if getattr(config, name) != getattr(default, name)}
+    plain = {name: getattr(config, name) for name in SETTINGS if getattr(config, name) != getattr(DEFAULT, name)}
     for section, components in config.options.items():
         if section not in ("executor", "observer"):  # they change nothing that a record says
             plain |= {f"{section}.{name}.{key}": v for name, found in components.items() for key, v in found.items()}

@@ -33,6 +33,9 @@ class Planner:
         self.models = Models(config, workspace, self.configured, self.plan)
         self._sizes: dict[tuple[str, str], int] = {}
         self._indices: dict[str, Node] = {}
+        self._descriptions: dict[str, dict[str, Any]] = {}
+        self._paths: dict[str, str] = {}
+        self._columns: dict[tuple[object, ...], dict[str, Any]] = {}
 
     # --- cells -------------------------------------------------------------------------------------------------------
 
@@ -101,7 +104,7 @@ class Planner:
             self._add_record_of(cell, None, None, method)
             return
         distilled = self._distilled(cell)
-        pairs = {"folder": str(self._path(distilled)), "id": distilled.key}
+        pairs = {"folder": self._path(distilled), "id": distilled.key}
         method = {"selector": described("selector", cell.selector), "synth": described("synthesizer", cell.synth)}
         self._add_record_of(cell, pairs, distilled, method)
 
@@ -122,33 +125,33 @@ class Planner:
             "command": command_of(cell, self.config, pairs["folder"] if pairs and not distilled else None),
             "commit": commit(),
             "pairs": pairs,
-            "index": str(self._path(index)),
+            "index": self._path(index),
             "models": {kind: model.to_json() for kind, model in models.items()},
-            "quality": {"key": quality.key, "folder": str(self._path(quality))} if quality else None,
+            "quality": {"key": quality.key, "folder": self._path(quality)} if quality else None,
         }
         before = [node.key for node in (index, distilled, quality) if node]
-        node = self.plan.add(
-            Node("record", self._record_identity(cell, spec, pairs, models), run, (*before, *needs_of(models)))
-        )
-        if node.key not in self.plan.records:
+        needs = (*before, *needs_of(models))
+        node = Node("record", self._record_identity(cell, spec, pairs, models), run, needs)
+        if node.key not in self.plan.nodes:
             self.plan.records.append(node.key)
+        self.plan.add(node)
 
     def _evaluator(self, cell: Cell) -> tuple[Any, dict[str, Any]]:
         return self.configured.component("evaluator", cell.evaluator, cell.labels)
 
     def _spec(self, cell: Cell, method: Json) -> dict[str, Any]:
-        instance, evaluator = self._evaluator(cell)
-        protocol = self.configured.protocol(instance, cell)
-        return {
-            "dataset": self._described(cell.dataset),
-            **method,
-            "evaluator": evaluator,
-            "arch": cell.arch,
-            "rate": cell.rate,
-            "seed": cell.seed,
-            "protocol": protocol,
-            "protocol_hash": digest(protocol),
-        }
+        place = {"rate": cell.rate, "seed": cell.seed}
+        return {"dataset": self._described(cell.dataset), **method, **place, **self._column(cell)}
+
+    def _column(self, cell: Cell) -> dict[str, Any]:
+        """What all methods and repetitions are trained with, made once for them."""
+        column = (cell.dataset, cell.evaluator, cell.labels, cell.arch, cell.budget, cell.converged)
+        if column not in self._columns:
+            instance, evaluator = self._evaluator(cell)
+            protocol = self.configured.protocol(instance, cell)
+            trained = {"evaluator": evaluator, "arch": cell.arch, "protocol": protocol}
+            self._columns[column] = {**trained, "protocol_hash": digest(protocol)}
+        return self._columns[column]
 
     def _record_identity(
         self, cell: Cell, spec: Json, pairs: Json | None, models: Mapping[str, Model]
@@ -190,7 +193,7 @@ class Planner:
             "rate": cell.rate,
             "images": budget.images,
             "seed": cell.seed,
-            "index": str(self._path(index)),
+            "index": self._path(index),
             **self._numeric_run(models),
         }
         return self.plan.add(Node("selection", identity, run, (index.key, *needs_of(models))))
@@ -212,7 +215,7 @@ class Planner:
             "selector": selection.run["selector"],
             "rate": cell.rate,
             "seed": cell.seed,
-            "selection": str(self._path(selection)),
+            "selection": self._path(selection),
             **self._numeric_run(models),
         }
         return self.plan.add(Node("distilled", identity, run, (selection.key, *needs_of(models))))
@@ -228,7 +231,7 @@ class Planner:
             "selector": distilled.run["selector"],
             "synth": distilled.run["synth"],
             "seed": cell.seed,
-            "distilled": str(self._path(distilled)),
+            "distilled": self._path(distilled),
             **self._numeric_run(models),
         }
         return self.plan.add(Node("quality", identity, run, (distilled.key, *needs_of(models))))
@@ -245,8 +248,10 @@ class Planner:
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
-    def _path(self, node: Node) -> Path:
-        return self.workspace.store.path(node.stage, node.key)
+    def _path(self, node: Node) -> str:
+        if node.key not in self._paths:
+            self._paths[node.key] = str(self.workspace.store.path(node.stage, node.key))
+        return self._paths[node.key]
 
     def _dataset(self, name: str) -> Dataset:
         return self.workspace.dataset(name)
@@ -257,6 +262,11 @@ class Planner:
         return self._sizes[name, split]
 
     def _described(self, name: str) -> dict[str, Any]:
+        if name not in self._descriptions:
+            self._descriptions[name] = self._describe(name)
+        return self._descriptions[name]
+
+    def _describe(self, name: str) -> dict[str, Any]:
         dataset = self._dataset(name)
         held_out = self.workspace.holdout(name)
         split = self.config.eval_split or (DEV if held_out else getattr(dataset, "eval_split", "test"))

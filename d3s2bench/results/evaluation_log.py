@@ -4,6 +4,8 @@ from a test split without a trace."""
 from __future__ import annotations
 
 import json
+import os
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,22 +31,57 @@ def log_evaluation(out: Path, record: str, spec: Json) -> dict[str, int]:
         "split": spec["dataset"]["split"],
         "configuration": digest({k: v for k, v in spec.items() if k != "seed"})[:16],
     }
+    file = (out / LOG).resolve()
     with FileLock(out / "store" / f".{LOG}.lock"):
-        with (out / LOG).open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
-        same = [row for row in read_evaluations(out) if _split_of(row) == _split_of(line)]
-    return {
-        "number": len({row["record"] for row in same}),
-        "configurations": len({row["configuration"] for row in same}),
-    }
+        _append(file, json.dumps(line))
+        return _counted(file).up_to_now(_split_of(line))
+
+
+def _append(file: Path, line: str) -> None:
+    with file.open("ab+") as log:
+        if end := log.seek(0, os.SEEK_END):
+            log.seek(end - 1)
+        torn = log.read(1) not in (b"", b"\n")
+        log.write(b"\n" * torn + line.encode() + b"\n")
 
 
 def read_evaluations(out: Path) -> Iterator[dict[str, Any]]:
     """The lines of the log, oldest first; a line that a kill tore is left out."""
     file = out / LOG
-    for text in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+    return _rows(file.read_bytes()) if file.exists() else iter(())
+
+
+class _Counted:
+    """What this process has read of a log: of a long one it reads only what has come since, from whichever process."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.end = file, 0
+        self.records: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        self.configurations: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+
+    def up_to_now(self, split: tuple[str, str]) -> dict[str, int]:
+        with self.file.open("rb") as log:
+            log.seek(self.end)
+            for row in _rows(log.read()):
+                self.records[_split_of(row)].add(row["record"])
+                self.configurations[_split_of(row)].add(row["configuration"])
+            self.end = log.tell()
+        return {"number": len(self.records[split]), "configurations": len(self.configurations[split])}
+
+
+_COUNTED: dict[Path, _Counted] = {}
+
+
+def _counted(file: Path) -> _Counted:
+    if file not in _COUNTED or file.stat().st_size < _COUNTED[file].end:  # another log of that name
+        _COUNTED[file] = _Counted(file)
+    return _COUNTED[file]
+
+
+def _rows(text: bytes) -> Iterator[dict[str, Any]]:
+    for line in text.splitlines():
         try:
-            yield json.loads(text)
+            yield json.loads(line)
         except ValueError:
             continue
 

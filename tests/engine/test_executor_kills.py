@@ -1,19 +1,22 @@
-"""A hundred kills of the driver, three drivers at a time on one store; Ctrl-C and kills of a driver on Ray."""
+"""A hundred kills of the driver, three drivers at a time on one store; kills of a driver whose worker is stopped, or
+that is on Ray; Ctrl-C."""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from executor_fakes import alive, at_work, command_line, family, install_watched, times
-from test_kill import finished_work
+from test_kill import finished_work, piped
 
 from d3s2bench.results.records import read_records
 from d3s2bench.storage.store import Store
@@ -30,14 +33,11 @@ def command(fakes: None, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     return command_line(tiny, tmp_path / "runs", *MATRIX)
 
 
-def started(command: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def planned(run: subprocess.Popen[str]) -> None:
-    """Waits until a run has said what it will do."""
+def heard(run: subprocess.Popen[str], events: int) -> None:
+    """Waits until a run has told of so many events, or is over: however slow the machine, it has then come so far."""
     assert run.stdout
-    run.stdout.readline()
+    for _ in range(events):
+        run.stdout.readline()
 
 
 def kill(run: subprocess.Popen[str]) -> bool:
@@ -64,34 +64,60 @@ def check_store(out: Path) -> None:
 @pytest.mark.slow
 def test_a_hundred_kills_of_three_drivers_on_one_store(command: list[str], tmp_path: Path) -> None:
     rng, out, kills, stores = random.Random(0), tmp_path / "runs", 0, 0
-    expected = table(started(command))
+    expected = table(piped(command))
     shutil.rmtree(out)
     while kills < 100:
         before = finished_work(out)
-        runs = [started(command) for _ in range(3)]
+        runs = [piped(command) for _ in range(3)]
         for run in runs:
-            planned(run)
+            heard(run, 1)  # what it will do
         for run in runs:
-            time.sleep(rng.uniform(0, 0.6))
+            heard(run, rng.randrange(12))  # a stage has three or four
+            time.sleep(rng.uniform(0, 0.3))
             kills += kill(run)
         after = finished_work(out)
         assert before.items() <= after.items(), "finished work was redone or lost"
         check_store(out)
         if len(list(out.glob("records/*.json"))) == 16:
-            assert table(started(command)) == expected
+            assert table(piped(command)) == expected
             assert all(check.problem is None for check in verify(out))
             shutil.rmtree(out)
             stores += 1
     assert stores, "no run came to its end between kills"
-    assert table(started(command)) == expected
+    assert table(piped(command)) == expected
 
 
 def test_two_drivers_do_nothing_twice(command: list[str], tmp_path: Path) -> None:
-    runs = [started(command) for _ in range(2)]
+    runs = [piped(command) for _ in range(2)]
     tables = {table(run) for run in runs}
     assert len(tables) == 1
     assert set(times(tmp_path / "runs", "began").values()) == {1}
     assert sum(times(tmp_path / "runs", "ended").values()) == 1 + 16  # one selection of all, and the records
+
+
+def wait_for_work(run: subprocess.Popen[str], out: Path) -> int:
+    """The process that works on a stage, as soon as one does."""
+    while not (found := at_work(out)):
+        assert run.poll() is None
+        time.sleep(0.05)
+    return found[0][0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_stopped_worker_ends_with_its_driver(command: list[str], tmp_path: Path) -> None:
+    """It cannot see that its parent is gone: the system ends it."""
+    run = piped([*command, "--set=evaluator.watched.seconds=5"])
+    worker = wait_for_work(run, tmp_path / "runs")
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        assert kill(run)
+        deadline = time.monotonic() + 60
+        while alive(worker):
+            assert time.monotonic() < deadline, "it outlives its driver"
+            time.sleep(0.05)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
 
 
 @pytest.mark.slow
@@ -102,13 +128,11 @@ def test_a_driver_that_ends_takes_its_ray_along(
 ) -> None:
     """And the next run goes on, with another executor."""
     out = tmp_path / "runs"
-    run = started([*command, "--executor=ray", "--set=evaluator.watched.seconds=0.5"])
-    while not at_work(out):
-        assert run.poll() is None
-        time.sleep(0.05)
+    run = piped([*command, "--executor=ray", "--set=evaluator.watched.seconds=0.5"])
+    wait_for_work(run, out)
     everyone = family(run.pid)
     run.send_signal(how)
-    _, errors = run.communicate(timeout=30)
+    _, errors = run.communicate()
     assert run.returncode == code
     assert ("run the same command again" in errors) == (how == signal.SIGINT)
     assert "Traceback" not in errors
@@ -117,7 +141,7 @@ def test_a_driver_that_ends_takes_its_ray_along(
         assert time.monotonic() < deadline, [Path(f"/proc/{pid}/cmdline").read_text()[:300] for pid in left]
         time.sleep(0.2)
     before = finished_work(out)
-    table(started([*command, "--set=evaluator.watched.seconds=0.5"]))
+    table(piped([*command, "--set=evaluator.watched.seconds=0.5"]))
     assert before.items() <= finished_work(out).items()
 
 
