@@ -6,12 +6,13 @@ One broken plugin never harms another: each is read alone, and what is wrong wit
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import Distribution, PackageNotFoundError, distributions
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -112,9 +113,12 @@ def _entry_points() -> Iterator[Plugin]:
 
 def _name_and_version(distribution: Distribution) -> tuple[str, str]:
     """From the head of its metadata, line by line: the standard library would load its parser of e-mails for these."""
-    head = (distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or "").partition("\n\n")[0]
-    fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line)
+    fields = dict(line.split(": ", 1) for line in _head(distribution).splitlines() if ": " in line)
     return fields.get("Name", "?"), fields.get("Version", "?")
+
+
+def _head(distribution: Distribution) -> str:
+    return (distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or "").partition("\n\n")[0]
 
 
 # --- single files ----------------------------------------------------------------------------------------------------
@@ -165,7 +169,7 @@ def read(plugin: Plugin) -> Iterator[Registered]:
         yield _row(plugin, f"broken: {type(error).__name__}: {reason}; {_remedy(plugin, error)}")
         return
     for component in found:
-        yield Registered(component, plugin.package, plugin.version, _status(component), plugin.local)
+        yield Registered(component, plugin.package, plugin.version, _status(component, plugin.package), plugin.local)
 
 
 def components(plugin: Plugin) -> list[Component]:
@@ -224,6 +228,30 @@ def _remedy(plugin: Plugin, error: BaseException) -> str:
     return f"update {plugin.package} or d3s2bench, {hide}"
 
 
-def _status(component: Component) -> str:
+def _status(component: Component, package: str) -> str:
     missing = [module for module in component.requires if find_spec(module.partition(".")[0]) is None]
-    return f"missing: {', '.join(missing)}; install it" if missing else "ok"
+    return f"missing: {', '.join(missing)}; {_how_to_get(missing, package)}" if missing else "ok"
+
+
+def _how_to_get(modules: list[str], package: str) -> str:
+    """Names the smallest extra that brings them all; an extra lists distributions, most of which are named like their
+    module."""
+    wanted = {_plain(module.partition(".")[0]) for module in modules}
+    fitting = [(len(brought), extra) for extra, brought in _extras(package).items() if wanted <= brought]
+    return f"pip install '{package}[{min(fitting)[1]}]'" if fitting else "install it"
+
+
+def _extras(package: str) -> dict[str, set[str]]:
+    """Extra of a distribution → the distributions that it asks for; none for a single file."""
+    try:
+        head = _head(Distribution.from_name(package))
+    except PackageNotFoundError:
+        return {}
+    extras: dict[str, set[str]] = {}
+    for name, extra in re.findall(r"^Requires-Dist: ([\w.-]+).*\bextra == ['\"]([\w.-]+)", head, re.MULTILINE):
+        extras.setdefault(extra, set()).add(_plain(name))
+    return extras
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "_", name).lower()

@@ -7,23 +7,25 @@ from typing import Annotated, Any
 
 import typer
 
+from d3s2bench.cli.options import Debug, Plugins
+
 datasets_app = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
     help="List the datasets: where to get each, its licence and how it must lie. Look at one with inspect.",
 )
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
 @datasets_app.callback()
 def list_datasets(
     context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="As a JSON list.")] = False,
+    plugin: Plugins = None,
     debug: Debug = False,
 ) -> None:
     if context.invoked_subcommand:
         return
-    rows = _rows()
+    rows = _rows(tuple(plugin or ()))
     if json:
         from json import dumps
 
@@ -43,6 +45,7 @@ def inspect(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the dataset. Repeatable.")
     ] = None,
+    plugin: Plugins = None,
     debug: Debug = False,
 ) -> None:
     """Check the files of a dataset, print how frequent its classes are, draw the long tail and a contact sheet."""
@@ -51,7 +54,7 @@ def inspect(
 
     if out:
         _check_picture(out)
-    dataset = _opened(name, data_root, set_ or [])
+    dataset = _opened(name, data_root, set_ or [], tuple(plugin or ()))
     ordered = sorted(dataset.splits, key=lambda split: split != "train")
     reports = [inspect_split(dataset, split, masks) for split in ordered]
     typer.echo(describe(dataset, reports), nl=False)
@@ -64,14 +67,14 @@ def inspect(
         typer.echo(f"picture: {out}", err=True)
 
 
-def _rows() -> list[dict[str, Any]]:
+def _rows(files: tuple[str, ...]) -> list[dict[str, Any]]:
     """Every registered dataset, with what the catalogue knows of it."""
     from dataclasses import asdict
 
     from d3s2bench.datasets.catalogue import entry
     from d3s2bench.plugins import registry
 
-    found = [row.row() for row in registry().rows if row.component.kind == "dataset"]
+    found = [row.row() for row in registry(files).rows if row.component.kind == "dataset"]
     return [row | (asdict(known) if (known := entry(row["name"])) else {}) for row in found]
 
 
@@ -89,7 +92,7 @@ def _paragraph(row: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _opened(name: str, data_root: Path | None, assignments: list[str]) -> Any:
+def _opened(name: str, data_root: Path | None, assignments: list[str], files: tuple[str, ...]) -> Any:
     from d3s2bench.config import parse_assignments
     from d3s2bench.errors import ConfigError
     from d3s2bench.workspace import Workspace
@@ -97,7 +100,7 @@ def _opened(name: str, data_root: Path | None, assignments: list[str]) -> Any:
     if data_root and not data_root.is_dir():
         raise ConfigError(f"--data-root {data_root}: there is no such folder")
     roots = {name: str(data_root)} if data_root else {}
-    return Workspace(Path("runs"), roots, {name: parse_assignments(assignments)}).dataset(name)
+    return Workspace(Path("runs"), roots, {name: parse_assignments(assignments)}, plugins=files).dataset(name)
 
 
 def _check_picture(out: Path) -> None:

@@ -35,6 +35,11 @@ USES = {
     "observer": "run --observer $name",
 }
 """Kind → the command that uses it."""
+OPTIONS = {
+    "synthesizer": "run --set synth.$name.OPTION=VALUE",
+    "renderer": "leaderboard runs --format $name --set OPTION=VALUE",
+}
+"""Kind → the command that sets an option of it, where it is not called like its kind."""
 
 
 def write_distribution(name: str, kind: str, into: Path) -> Path:
@@ -70,7 +75,8 @@ def _check_name(name: str, package: str, kind: str) -> None:
 def _words(name: str, package: str, kind: str) -> dict[str, str]:
     words = {"name": name, "package": package, "kind": kind, "summary": SUMMARIES[kind], "api": str(API)}
     words |= {"Class": "".join(part.capitalize() for part in name.split("-")), "version": version("d3s2bench")}
-    return words | {"use": Template(USES[kind]).substitute(words)}
+    commands = {"use": USES[kind], "set": OPTIONS.get(kind, "run --set $kind.$name.OPTION=VALUE")}
+    return words | {key: Template(command).substitute(words) for key, command in commands.items()}
 
 
 def _files(package: str, kind: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from written_pages import ROOT, Shown, blocks, commands
 
 pytestmark = pytest.mark.slow
 SMALL = ["--preset", "smoke", "--seeds", "1", "--set", "protocol.iterations=8", "--set", "synth.guided.steps=2"]
-FILE = re.compile(r"`(?P<name>\w+\.py)`, anywhere:\n\n```python\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"`(?P<name>\w+\.py)` in that folder:\n\n```python\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:

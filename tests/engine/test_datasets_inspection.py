@@ -21,6 +21,16 @@ from d3s2bench.datasets.camvid import CamVid
 from d3s2bench.sets.inspection import describe, inspect_split, spaced
 from d3s2bench.sets.inspection_picture import BARS, bar_length, draw_inspection
 
+AGAIN = """\
+from d3s2bench import Component, hookimpl
+from d3s2bench.datasets.camvid import CamVid
+
+@hookimpl
+def register_datasets():
+    return [Component("dataset", "again", "camvid_again:CamVid", "CamVid once more")]
+"""
+"""A dataset in one file."""
+
 
 def command(*arguments: str) -> str:
     result = CliRunner().invoke(datasets_app, list(arguments), catch_exceptions=False)
@@ -108,6 +118,16 @@ def test_a_folder_of_ones_own(tiny: Path, tmp_path: Path) -> None:
     text = command("inspect", "mine", "--data-root", str(tiny))
     assert "mine: 4 classes, test is scored" in text
     assert ["train", "20", "-", "20"] in [line.split()[:4] for line in text.splitlines()]
+
+
+def test_one_from_a_file_is_listed_and_looked_at(tmp_path: Path) -> None:
+    write_camvid(tmp_path)
+    file = tmp_path / "camvid_again.py"
+    file.write_text(AGAIN)
+    assert "again: CamVid once more" in command("--plugin", str(file))
+    assert "once more" not in command()
+    text = command("inspect", "again", "--plugin", str(file), "--data-root", str(tmp_path))
+    assert "camvid: 11 classes, test is scored" in text
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,18 @@ def test_a_broken_one_says_what_to_do(rows: list[dict[str, str]], name: str, rem
     assert status.endswith(remedy)
 
 
+def test_a_missing_library_names_the_smallest_extra_that_brings_it(tmp_path: Path) -> None:
+    distribution(tmp_path, "choosy", HEAD + "[Component('selector', 'choosy', 'choosy:A', '', ('no_such_lib',))]\n")
+    brought = {"all": "no-such-lib", "dev": "No.Such_Lib>=1", "other": "another"}
+    lines = [f'Requires-Dist: {name}; extra == "{extra}"\n' for extra, name in brought.items()]
+    (tmp_path / "choosy-1.0.dist-info" / "METADATA").open("a").writelines(
+        [*lines, "Requires-Dist: pytest>=8; extra == 'all'\n", "Requires-Dist: numpy\n"]
+    )
+    found = json.loads(python(tmp_path, "from d3s2bench.cli.app import main; main()", "plugins", "--json").stdout)
+    (row,) = [row for row in found if row["package"] == "choosy"]
+    assert row["status"] == "missing: no_such_lib; pip install 'choosy[dev]'"
+
+
 def test_our_own_components_work_beside_broken_ones(rows: list[dict[str, str]]) -> None:
     ours = {(row["kind"], row["name"]) for row in rows if row["package"] == "d3s2bench" and row["status"] == "ok"}
     assert {("selector", "random"), ("selector", "balanced"), ("dataset", "folder"), ("synthesizer", "real")} <= ours

@@ -55,10 +55,15 @@ def test_a_check_of_what_is_not_there_is_one_line(tmp_path: Path, words: list[st
         ("run --dataset coco", ["coco-stuff-10k", "coco-stuff-164k"]),
         ("plugins check k-", ["k-center"]),
         ("plugins new mine --kind se", ["selector"]),
+        ("run --plugin one_too_many.py --selector gr", ["greedy"]),
+        ("plugins check --plugin one_too_many.py gr", ["greedy"]),
+        ("run --plugin does_not_work.py --selector cl", ["class-balance"]),
     ],
 )
 def test_the_shell_completes_names(tmp_path: Path, words: str, offered: list[str]) -> None:
+    (tmp_path / "one_too_many.py").write_text(BROKEN)
+    (tmp_path / "does_not_work.py").write_text("1 / 0\n")
     line = f"d3s2bench {words}"
     complete = {"_D3S2BENCH_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
     code = "import sys; sys.argv = ['d3s2bench']; from d3s2bench.cli.app import main; main()"
-    assert python(tmp_path, "-c", code, **complete).stdout.split() == offered
+    assert python(tmp_path / "none", "-c", code, cwd=tmp_path, **complete).stdout.split() == offered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from overlays import MAIN, d3s2bench_in, fresh_environment, overlay, python
 
 from d3s2bench import PluginError, UnknownNameError
+from d3s2bench.config import make_config, parse_assignments
 from d3s2bench.results.records import read_records
 from d3s2bench.template import SUMMARIES, write_distribution
 
@@ -71,6 +73,17 @@ def test_the_generator_paints(place: Path) -> None:
     made = d3s2bench_in(place / "site", "distill", *given, *family, cwd=place)
     assert made.returncode == 0, made.stderr
     assert len(list((place / made.stdout.strip()).glob("images/*.png"))) == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_readme_says_how_its_options_are_set(place: Path, kind: str) -> None:
+    (command,) = re.findall(r"Its options: `d3s2bench (.+)`\.", (place / f"my-{kind}" / "README.md").read_text())
+    assignment = command.split(" --set ")[1]
+    if kind == "renderer":
+        assert parse_assignments([assignment]) == {"OPTION": "VALUE"}
+    else:
+        (named,) = make_config({}, None, [assignment]).options.values()
+        assert named == {f"my-{kind}": {"OPTION": "VALUE"}}
 
 
 @pytest.mark.parametrize("kind", KINDS)
