@@ -50,6 +50,17 @@ def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:
     return _resize(mask, size, Pillow.Resampling.NEAREST)
 
 
+def resize_part(image: Image, size: tuple[int, int], part: tuple[int, int, int, int]) -> Image:
+    """What ``resize_image`` shows within ``part`` (left, top, right, bottom), to a rounding; the rest is not made."""
+    left, top, right, bottom = part
+    height, width = image.shape[:2]
+    if (width, height) == size:
+        return image[top:bottom, left:right]
+    box = (left * width / size[0], top * height / size[1], right * width / size[0], bottom * height / size[1])
+    picture = Pillow.fromarray(image).resize((right - left, bottom - top), Pillow.Resampling.BILINEAR, box)
+    return np.asarray(picture)
+
+
 def as_images(images: Sequence[Image], device: str) -> Tensor:
     """``(H, W, 3) uint8`` pictures of one size → ``(B, 3, H, W) float32`` in 0…1, channels last in memory."""
     return torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255

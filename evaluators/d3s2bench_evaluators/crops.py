@@ -6,17 +6,24 @@ re-implemented with Pillow. The distortion is that of SSD (Liu et al., ECCV 2016
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.random import Generator as Draws
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from d3s2bench import IGNORE, Image, Json, Mask
-from d3s2bench_evaluators.batches import resize_image, resize_mask
+from d3s2bench_evaluators.batches import resize_mask, resize_part
 
 MEAN = (124, 116, 104)
 """The mean of ImageNet, which fills what lies outside a picture: 0 once standardised."""
 TRIES = 10
+VALUES = 256
+"""How many values a byte has."""
+LEVELS = np.arange(VALUES, dtype=np.uint8)
+Levels: TypeAlias = NDArray[np.uint8]
+"""``(256,)``: a table from level to level."""
 BRIGHTNESS, CONTRAST, SATURATION, HUE = 32, 0.5, 0.5, 18 / 180
 """PhotoMetricDistortion: added to 0…255, factors about 1, a part of the circle."""
 
@@ -24,10 +31,11 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = 32, 0.5, 0.5, 18 / 180
 def random_crop(image: Image, mask: Mask, protocol: Json, draws: Draws) -> tuple[Image, Mask]:
     """A pair of any size → one of the protocol's ``size``."""
     size = fitted((image.shape[1], image.shape[0]), protocol, _factor(protocol, draws))
-    image, mask = resize_image(image, size), resize_mask(mask, size)
+    mask = resize_mask(mask, size)
     y, x = _place(mask, protocol, draws)
     width, height = protocol["size"]
-    image, mask = image[y : y + height, x : x + width], mask[y : y + height, x : x + width]
+    mask = mask[y : y + height, x : x + width]
+    image = resize_part(image, size, (x, y, x + mask.shape[1], y + mask.shape[0]))
     if draws.random() < protocol["flip"]:
         image, mask = image[:, ::-1], mask[:, ::-1]
     return _padded(distorted(image, protocol["photometric"], draws), mask, (height, width))
@@ -57,7 +65,7 @@ def _place(mask: Mask, protocol: Json, draws: Draws) -> tuple[int, int]:
         y = int(draws.integers(max(mask.shape[0] - height, 0) + 1))
         x = int(draws.integers(max(mask.shape[1] - width, 0) + 1))
         shown = mask[y : y + height, x : x + width]
-        counts = np.bincount(shown[shown != IGNORE], minlength=1)
+        counts = np.bincount(shown.ravel(), minlength=VALUES)[:IGNORE]
         if (counts > 0).sum() > 1 and counts.max() < protocol["one_class_at_most"] * counts.sum():
             break
     return y, x
@@ -79,24 +87,27 @@ def distorted(image: Image, strength: float, draws: Draws) -> Image:
         return image
     applied, contrast_last = draws.random(4) < 0.5, draws.random() < 0.5
     shift, contrast, saturation, hue = draws.uniform(-1, 1, 4) * applied * strength
-    image = _linear(image, shift=BRIGHTNESS * shift)
-    if not contrast_last:
-        image = _linear(image, factor=1 + CONTRAST * contrast)
-    image = _recoloured(image, 1 + SATURATION * saturation, HUE * hue)
-    return _linear(image, factor=1 + CONTRAST * contrast) if contrast_last else image
+    before = _linear(LEVELS, shift=BRIGHTNESS * shift)
+    stretched = _linear(LEVELS, factor=1 + CONTRAST * contrast)
+    before, after = (before, stretched) if contrast_last else (stretched[before], LEVELS)
+    picture = _mapped(Pillow.fromarray(image), before)
+    return np.asarray(_mapped(_recoloured(picture, 1 + SATURATION * saturation, HUE * hue), after))
 
 
-def _linear(values: NDArray[np.uint8], factor: float = 1.0, shift: float = 0.0) -> NDArray[np.uint8]:
-    if factor == 1 and shift == 0:
-        return values
-    changed: NDArray[np.uint8] = np.clip(values * np.float32(factor) + np.float32(shift), 0, 255).astype(np.uint8)
+def _linear(levels: Levels, factor: float = 1.0, shift: float = 0.0) -> Levels:
+    changed: Levels = np.clip(levels * np.float32(factor) + np.float32(shift), 0, 255).astype(np.uint8)
     return changed
 
 
-def _recoloured(image: Image, saturation: float, hue: float) -> Image:
+def _mapped(picture: Pillow.Image, *bands: Levels) -> Pillow.Image:
+    """Each level of each band becomes another: by a table for all bands, or one for each."""
+    if all((table == LEVELS).all() for table in bands):
+        return picture
+    return picture.point(np.concatenate(bands * (3 // len(bands))).tolist())
+
+
+def _recoloured(picture: Pillow.Image, saturation: float, hue: float) -> Pillow.Image:
     if saturation == 1 and hue == 0:
-        return image
-    hues, saturations, values = (np.asarray(band) for band in Pillow.fromarray(image).convert("HSV").split())
-    hues = hues + np.uint8(round(hue * 256) % 256)  # wraps around, as hues do
-    bands = (hues, _linear(saturations, factor=saturation), values)
-    return np.asarray(Pillow.merge("HSV", [Pillow.fromarray(band) for band in bands]).convert("RGB"))
+        return picture
+    turned = LEVELS + np.uint8(round(hue * 256) % 256)  # wraps around, as hues do
+    return _mapped(picture.convert("HSV"), turned, _linear(LEVELS, factor=saturation), LEVELS).convert("RGB")

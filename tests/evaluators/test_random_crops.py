@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from d3s2bench import IGNORE
+from d3s2bench_evaluators.batches import resize_image, resize_part
 from d3s2bench_evaluators.crop_batches import CropBatches, Decoded
 from d3s2bench_evaluators.crops import MEAN, distorted, fitted, random_crop
 
@@ -143,3 +144,15 @@ def test_scales_are_any_or_multiples(step: float) -> None:
         labels = random_crop(image, mask, protocol, np.random.default_rng(seed))[1]
         sizes.add(int((labels != IGNORE).any(0).sum()))
     assert (sizes == {24, 48}) if step else len(sizes) > 5
+
+
+@given(st.data())
+def test_a_part_of_a_resized_picture_is_made_alone(data: st.DataObject) -> None:
+    side = st.integers(1, 60)
+    seed, height, width, target = data.draw(st.integers(0, 99)), data.draw(side), data.draw(side), data.draw(side)
+    size = (target, data.draw(side))
+    left, top = data.draw(st.integers(0, size[0] - 1)), data.draw(st.integers(0, size[1] - 1))
+    part = (left, top, data.draw(st.integers(left + 1, size[0])), data.draw(st.integers(top + 1, size[1])))
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    whole = resize_image(image, size)[top : part[3], left : part[2]]
+    assert np.abs(whole.astype(int) - resize_part(image, size, part)).max() <= 1
