@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from d3s2bench.cli.options import Debug, Folder, Plugins
+from d3s2bench.cli.options import Debug, Folder, Plugins, StrictPlugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,12 +34,16 @@ def leaderboard(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the format. Repeatable.")
     ] = None,
     plugin: Plugins = None,
+    strict_plugins: StrictPlugins = None,
     debug: Debug = False,
 ) -> None:
     """Print all records of a folder as a table, or write them as a page or figures."""
     from d3s2bench import api
     from d3s2bench.config import parse_assignments
+    from d3s2bench.plugins import registry
 
+    if strict_plugins:
+        registry(tuple(plugin or ())).require_healthy()
     axes = {name: text.split(",") for name, text in (("rows", rows), ("columns", columns)) if text}
     given = {"metric": metric, "sort": sort, "where": where or None} | axes
     options = {name: value for name, value in given.items() if value is not None} | parse_assignments(set_ or [])

@@ -122,7 +122,7 @@ def read_records(folder: Path) -> Iterator[dict[str, Any]]:
         StoreError: no records there, one that does not follow the schema, counts that are not those of the record.
     """
     place = folder / "records" if (folder / "records").is_dir() else folder
-    files = sorted(place.glob("*.json"))
+    files = sorted(place.glob("*.json"), key=str)
     if not files:
         raise StoreError(f"{folder} holds no records: give the --out folder of a run")
     for file in files:

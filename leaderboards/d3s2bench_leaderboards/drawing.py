@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
 
 from d3s2bench_leaderboards import cells
 from d3s2bench_leaderboards.bootstrap import CountsFolder
@@ -60,10 +60,14 @@ SETTINGS: Any = {
 LONGEST = 44
 FULL_WIDTH = 6.9
 """Inches that a figure with many classes may take."""
+STACK = 4
+"""So many pictures of a kind and dataset stand in one figure: more would not fit on a page."""
+AXES, TITLE, ENTRY, EDGE = 1.3, 0.2, 0.14, 0.12
+"""Inches: height of a picture, of the line above it, of a line of the legend; width of the margin on the right."""
 
 
 def files(scope: Scope, options: Figures) -> dict[str, bytes]:
-    """``<kind>-<what>.pdf`` and ``.png``; the number of a second one of that name stands behind it."""
+    """``<kind>-<dataset>.pdf`` and ``.png``; the number of a second one of that name stands behind it."""
     if not scope.rows:
         return {}
     made = scope.board()
@@ -72,13 +76,23 @@ def files(scope: Scope, options: Figures) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a name may hold any character
-        for panel in panels(made, label, choose(made, options.most), counts, options.kinds):
-            name = _free(f"{panel.kind}-{_slug(panel.about)}", found)
-            figure = _figure(panel, options)
+        for stack in _stacks(panels(made, label, choose(made, options.most), counts, options.kinds)):
+            name = _free(f"{stack[0].kind}-{_slug(stack[0].dataset)}", found)
+            figure = _figure(stack, options)
             png = _saved(FigureCanvasAgg(figure).print_png, {"Software": None})
             pdf = _saved(FigureCanvasPdf(figure).print_pdf, {"CreationDate": None, "Producer": None})
             found |= {f"{name}.pdf": pdf, f"{name}.png": png}
     return found
+
+
+def _stacks(found: Iterable[Panel]) -> Iterator[list[Panel]]:
+    """Panels of one kind, dataset and scale, over as few figures as it takes."""
+    groups: dict[Any, list[Panel]] = defaultdict(list)
+    for panel in found:
+        groups[panel.kind, panel.dataset, panel.ticks].append(panel)
+    for group in groups.values():
+        size = math.ceil(len(group) / math.ceil(len(group) / STACK))
+        yield from (group[k : k + size] for k in range(0, len(group), size))
 
 
 def _slug(text: str) -> str:
@@ -99,23 +113,39 @@ def _saved(write: Callable[..., None], metadata: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(panel: Panel, options: Figures) -> Figure:
-    rows = math.ceil(len(panel.curves) / 2)
-    by_class, width = panel.kind == "classes", options.width
+def _figure(stack: Sequence[Panel], options: Figures) -> Figure:
+    """The panels below each other, with one scale of x and one legend."""
+    by_class, width = stack[0].kind == "classes", options.width
     if by_class:
-        width = min(max(width, 0.7 + 0.14 * len(panel.ticks)), max(width, FULL_WIDTH))
-    figure = Figure((width, (2.5 if by_class else 2.1) + 0.14 * rows), dpi=options.dpi)
-    layout = ConstrainedLayoutEngine()
-    axes = figure.add_subplot()
-    drawn = [(_curve(axes, curve, by_class), _plain(curve.name)) for curve in panel.curves]
-    _axes(axes, panel)
-    if len(panel.front) > 1:
-        axes.step(*zip(*panel.front, strict=True), where="post", color="black", linewidth=0.7, linestyle=":", zorder=1)
-    handles, labels = zip(*drawn, strict=True)
-    figure.legend(handles, labels, loc="outside lower center", ncols=2)
-    figure.suptitle(_plain(panel.about, 72), fontsize=7.5, color="#444444")
-    layout.execute(figure)  # once for both files
+        width = min(max(width, 0.7 + 0.14 * len(stack[0].ticks)), max(width, FULL_WIDTH))
+    figure = Figure((width, len(stack) * (AXES + TITLE) + 1), dpi=options.dpi)
+    axes = list(figure.subplots(len(stack), sharex=True, squeeze=False).flat)
+    drawn: dict[int, tuple[Artist, str]] = {}
+    for each, panel in zip(axes, stack, strict=True):
+        drawn |= {curve.style: (_curve(each, curve, by_class), _plain(curve.name)) for curve in panel.curves}
+        _axes(each, panel)
+    _scale(axes[-1], stack)
+    handles, labels = zip(*(drawn[style] for style in sorted(drawn)), strict=True)
+    figure.legend(handles, labels, loc="lower center", ncols=2, borderpad=0.2, borderaxespad=0)
+    _arrange(figure, axes, [_plain(panel.about, 72) for panel in stack], ENTRY * math.ceil(len(drawn) / 2) + 0.1)
     return figure
+
+
+def _arrange(figure: Figure, axes: Sequence[Axes], titles: Sequence[str], legend: float) -> None:
+    """All pictures equally high, whatever stands below and beside them. Constrained layout would measure each text of
+    each picture twice, which takes longer than to draw them."""
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    measured = (axis.get_tightbbox(renderer) for axis in (*(each.yaxis for each in axes), axes[-1].xaxis))
+    boxes = [box for box in measured if box]
+    left = (axes[-1].bbox.x0 - min(box.x0 for box in boxes)) / figure.dpi
+    bottom = legend + (axes[-1].bbox.y0 - min(box.y0 for box in boxes)) / figure.dpi
+    width, height = figure.get_figwidth(), bottom + len(axes) * (AXES + TITLE)
+    figure.set_size_inches(width, height)
+    place = (left + 0.03) / width
+    for k, (each, title) in enumerate(zip(reversed(axes), reversed(titles), strict=True)):
+        y = bottom + k * (AXES + TITLE)
+        each.set_position((place, y / height, 1 - EDGE / width - place, AXES / height))
+        figure.text(0.5, (y + AXES + 0.04) / height, title, ha="center", fontsize=7.5, color="#444444")
 
 
 def _curve(axes: Axes, curve: Curve, by_class: bool) -> Artist:
@@ -136,19 +166,25 @@ def _span(mean: float, std: float) -> tuple[float, float]:
 
 
 def _axes(axes: Axes, panel: Panel) -> None:
-    axes.set_xlabel(panel.xlabel)
     axes.set_ylabel(panel.ylabel)
     axes.set_ylim(bottom=max(0, axes.get_ylim()[0]))
-    if panel.log:
+    if len(panel.front) > 1:
+        axes.step(*zip(*panel.front, strict=True), where="post", color="black", linewidth=0.7, linestyle=":", zorder=1)
+
+
+def _scale(axes: Axes, stack: Sequence[Panel]) -> None:
+    """Of x, which all axes share."""
+    panel, log = stack[0], any(panel.log for panel in stack)
+    axes.set_xlabel(panel.xlabel)
+    if log:
         axes.set_xscale("log")
     if panel.ticks:
         places, texts = zip(*panel.ticks, strict=True)
         by_class: Any = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"} if panel.kind == "classes" else {}
         size = 8 if len(places) < 40 else 4
         axes.set_xticks(places, [_plain(text, 24) for text in texts], fontsize=size, **by_class)
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.tick_params(axis="x", which="minor", bottom=False)
-    elif not panel.log:
+        axes.xaxis.set_minor_locator(NullLocator())
+    elif not log:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 

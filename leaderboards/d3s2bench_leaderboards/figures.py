@@ -1,4 +1,4 @@
-"""Figures: one PDF and one PNG for each picture of curves, to be read at the width of a column, in grey, too."""
+"""Figures: curves as PDF and PNG, to be read at the width of a column, in grey, too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ KINDS = ("rate", "budget", "bytes", "cost", "classes")
 class Figures(Lens):
     """mIoU, or another metric, against rate, training budget, bytes and cost, and IoU by class from head to tail.
 
-    Each picture is of one dataset, architecture and protocol. The files depend on the records alone.
+    Each picture is of one dataset, architecture and protocol; those of one kind and dataset stand in one figure, up to
+    four below each other. The files depend on the records alone.
     """
 
     kinds: tuple[str, ...] = KINDS

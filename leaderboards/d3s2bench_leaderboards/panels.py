@@ -49,6 +49,7 @@ class Panel:
     """One picture."""
 
     kind: str
+    dataset: str
     about: str
     """What all its points share."""
     xlabel: str
@@ -130,7 +131,7 @@ def _against_rate(groups: Iterable[list[Column]], label: str, chosen: Chosen) ->
             about = f"{first.dataset}, {first.arch}, {_trained(first)}"
             ticks = tuple((rate, cells.percent(rate)) for rate in rates)
             curves = _curves(columns, chosen, lambda column, row: column.rate)
-            yield Panel("rate", about, "rate", label, *curves, ticks, log=True)
+            yield Panel("rate", first.dataset, about, "rate", label, *curves, ticks, log=True)
 
 
 def _against_budget(groups: Iterable[list[Column]], label: str, chosen: Chosen) -> Iterator[Panel]:
@@ -141,7 +142,7 @@ def _against_budget(groups: Iterable[list[Column]], label: str, chosen: Chosen) 
             about = f"{first.dataset}, {cells.percent(first.rate)}, {first.arch}"
             ticks = tuple((budget, str(budget)) for budget in budgets)
             curves = _curves(columns, chosen, lambda column, row: column.iterations)
-            yield Panel("budget", about, "training iterations", label, *curves, ticks, log=True)
+            yield Panel("budget", first.dataset, about, "training iterations", label, *curves, ticks, log=True)
 
 
 def _against_cost(groups: Iterable[list[Column]], kind: str, label: str, chosen: Chosen) -> Iterator[Panel]:
@@ -152,7 +153,7 @@ def _against_cost(groups: Iterable[list[Column]], kind: str, label: str, chosen:
             first, costs = columns[0], [point.x for curve in curves for point in curve.points]
             about = f"{first.dataset}, {first.arch}, {_trained(first)}"
             log = max(costs) / DECADE > min(costs)
-            yield Panel(kind, about, xlabel, label, curves, left_out, log=log, front=_front(curves))
+            yield Panel(kind, first.dataset, about, xlabel, label, curves, left_out, log=log, front=_front(curves))
 
 
 def _curves(
@@ -199,7 +200,7 @@ def _by_class(column: Column, chosen: Chosen, counts: CountsFolder | None) -> Pa
     about = f"{column.dataset}, {cells.percent(column.rate)}, {column.arch}, {_trained(column)}"
     how = "class" if pixels is None else "class, from most to fewest pixels"
     ticks = tuple((x, classes[k]) for x, k in enumerate(order, 1))
-    return Panel("classes", about, how, "IoU (%)", drawn, len(column.rows.keys() - rows.keys()), ticks)
+    return Panel("classes", column.dataset, about, how, "IoU (%)", drawn, len(column.rows.keys() - rows.keys()), ticks)
 
 
 def class_points(row: Row) -> list[Point]:

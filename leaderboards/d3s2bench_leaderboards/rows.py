@@ -68,6 +68,12 @@ class Setting:
             models=_models(record),
         )
 
+    @property
+    def method(self) -> str:
+        """``selector+synth``, and ``+labels`` unless they are hard."""
+        parts = [self.selector.name, self.synth.name, self.labels.name]
+        return "+".join(parts[:2] if self.labels.name == "hard" else parts)
+
 
 @dataclass(frozen=True)
 class Row:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 METHOD = ("selector", "synth", "labels")
 SETUP = ("dataset", "rate", "arch")
 TRAINED = ("iterations", "protocol")
-FACETS = (*SETUP, *METHOD, *TRAINED)
+FACETS = (*SETUP, *METHOD, "method", *TRAINED)
 NUMBERS = ("score", "std", "n", "delta", "percent", "bytes", "seconds")
 CONDITION = re.compile(r"(?P<key>\w+)(?P<sign>!?=)(?P<values>.+)", re.DOTALL)
 
@@ -31,8 +31,8 @@ class Lens:
     metric: str = "miou"
     """miou, miou_head, miou_mid, miou_tail, pixel_accuracy, mean_accuracy, bytes or seconds."""
     where: tuple[str, ...] = ()
-    """``KEY=VALUE`` or ``KEY!=VALUE`` of a facet; several values with commas, ``*`` for any text. All must hold. What
-    is not shown still serves as a control."""
+    """``KEY=VALUE`` or ``KEY!=VALUE`` of a facet or of ``method``, such as ``method=random+real,balanced+real+soft``;
+    several values with commas, ``*`` for any text. All must hold. What is not shown still serves as a control."""
 
     @property
     def measure(self) -> Metric:

@@ -109,13 +109,24 @@ SMALL = [
 
 def test_each_picture_is_a_pdf_and_a_png_of_column_width() -> None:
     files = Figures(kinds=("rate",)).render(SMALL)
-    name = f"rate-scenes-unet-300-iterations-{SMALL[0]['spec']['protocol_hash'][:8]}"
-    assert list(files) == [f"{name}.pdf", f"{name}.png"]
+    assert list(files) == ["rate-scenes.pdf", "rate-scenes.png"]
     pdf, png = files.values()
     assert pdf.startswith(b"%PDF-") and b"/Type3" not in pdf  # publishers refuse Type 3 fonts
     with Image.open(io.BytesIO(png)) as picture:
         assert picture.width == 660
     assert Figures(kinds=("rate",)).render(SMALL[::-1]) == files
+
+
+def test_pictures_of_one_scale_share_figures_of_one_height_each() -> None:
+    rates = (0.01, 0.02, 0.03, 0.05, 0.1)
+    files = Figures(kinds=("classes", "rate"), dpi=100).render(
+        [record(miou=9.0, rate=r, arch=a, dataset=d) for r in rates for a in ("unet", "fcn") for d in ("scenes", "voc")]
+    )
+    sizes = {name: Image.open(io.BytesIO(file)).size for name, file in files.items() if name.endswith(".png")}
+    parts = {f"classes-{dataset}{part}.png" for dataset in ("scenes", "voc") for part in ("", "-2", "-3")}
+    assert sizes.keys() == parts | {"rate-scenes.png", "rate-voc.png"}
+    heights = [sizes[f"classes-scenes{part}.png"][1] for part in ("", "-2", "-3")]
+    assert heights[0] == heights[1] and heights[0] - heights[2] == 2 * 150  # four, four and two pictures of 1.5 inches
 
 
 def test_styles_differ_without_colour() -> None:

@@ -85,6 +85,8 @@ def test_what_is_not_shown_is_still_a_control() -> None:
         (("rate=1%", "selector!=full"), 7),
         (("rate=0.02",), 2),
         (("iterations=3000",), 1),
+        (("method=random+real,balanced+guided", "arch=unet"), 2),
+        (("method!=*+real",), 2),
         ((f"protocol={record()['spec']['protocol_hash'][:5]}",), 8),
     ],
 )
