@@ -20,9 +20,6 @@ from d3s2bench.planning.planner import Planner
 from d3s2bench.plugins import Registered, Registry
 from d3s2bench.workspace import Workspace
 
-SOURCES = [str(Path(__file__).parents[1] / room) for room in ("engine", "..", "../selectors", "../synthesizers")]
-SOURCES += [str(Path(__file__).parents[1] / room) for room in ("../evaluators", "../leaderboards")]
-
 
 def distribution(site: Path, name: str, source: str, version: str = "1.0") -> None:
     """An installed distribution: a module ``name`` with ``source``, named by an entry point."""
@@ -34,9 +31,9 @@ def distribution(site: Path, name: str, source: str, version: str = "1.0") -> No
 
 
 def environment(*sites: Path) -> dict[str, str]:
-    """The environment of a process that finds the project, these fakes and what lies in ``sites``."""
-    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return dict(os.environ) | {"PYTHONPATH": os.pathsep.join([*map(str, sites), *SOURCES, *filter(None, given)])}
+    """The environment of a process that finds these fakes and what lies in ``sites``."""
+    found = [*map(str, sites), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    return dict(os.environ) | {"PYTHONPATH": os.pathsep.join(filter(None, found))}
 
 
 @hookimpl

@@ -113,12 +113,16 @@ def watched_config(tiny: Path, out: Path, seconds: float = 0.0, **given: Any) ->
 # --- what every executor must give -----------------------------------------------------------------------------------
 
 
+DIFFERS = {"evaluations", "command", "commit"}
+
+
 def kept(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Records without the times; how many came before depends on which was first, and the fake writes a command that
-    names an option at its default."""
+    """Records without the times; how many came before depends on which was first, the fake writes a command that names
+    an option at its default, and ``python -m pytest`` finds the code in the checkout, a command where it is
+    installed."""
     plain = [{k: v for k, v in record.items() if k not in TIMES} for record in records]
     for record in plain:
-        record["provenance"] = {k: v for k, v in record["provenance"].items() if k not in ("evaluations", "command")}
+        record["provenance"] = {k: v for k, v in record["provenance"].items() if k not in DIFFERS}
     return plain
 
 
