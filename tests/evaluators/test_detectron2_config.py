@@ -12,6 +12,7 @@ from d3s2bench import ConfigError
 from d3s2bench_evaluators.detectron2_config import network_config, own_learning_rate, training_config
 from d3s2bench_evaluators.detectron2_evaluator import Detectron2
 
+WORK = Path("somewhere")
 PROTOCOL = {
     "size": [96, 64],
     "scale": None,
@@ -72,7 +73,7 @@ def with_values(changes: dict[str, Any]) -> dict[str, Any]:
 def adapted(changes: dict[str, Any] | None = None, pretrained: bool = False, **protocol: Any) -> dict[str, Any]:
     config = with_values(changes or {})
     before = deepcopy(config)
-    found = training_config(config, 3, PROTOCOL | protocol, "cpu", Path("/work"), 7, pretrained)
+    found = training_config(config, 3, PROTOCOL | protocol, "cpu", WORK, 7, pretrained)
     assert config == before, "the config itself must stay as it is"
     return found
 
@@ -142,7 +143,7 @@ def test_it_trains_on_ours_and_evaluates_nothing() -> None:
     found = adapted()
     assert found["DATASETS"]["TRAIN"] == ["d3s2bench"] and found["DATASETS"]["TEST"] == []
     assert found["TEST"] == {"EVAL_PERIOD": 0, "EXPECTED_RESULTS": []}
-    assert (found["SEED"], found["OUTPUT_DIR"]) == (7, "/work/trainer")
+    assert (found["SEED"], found["OUTPUT_DIR"]) == (7, str(WORK / "trainer"))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from d3s2bench import ConfigError
 from d3s2bench_evaluators.mmseg_config import network_config, own_learning_rate, training_config
 
 CLASSES = ("ground", "red", "green")
+WORK = Path("somewhere")
 PROTOCOL = {
     "size": [96, 64],
     "scale": None,
@@ -79,7 +80,7 @@ CONFIG: dict[str, Any] = {
 def adapted(changes: dict[str, Any] | None = None, **protocol: Any) -> dict[str, Any]:
     config = deepcopy(CONFIG) | (changes or {})
     before = deepcopy(config)
-    found = training_config(config, CLASSES, PROTOCOL | protocol, Path("/work"), 7)
+    found = training_config(config, CLASSES, PROTOCOL | protocol, WORK, 7)
     assert config == before, "the config itself must stay as it is"
     return found
 
