@@ -37,9 +37,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from d3s2bench import IGNORE, scores
-from d3s2bench_evaluators import mmseg_process
 from d3s2bench_evaluators.counting import confusion
-from d3s2bench_evaluators.mmseg_evaluator import PYTHON
+from d3s2bench_evaluators.mmseg_evaluator import Mmseg
+from d3s2bench_evaluators.tool_scripts import openmmlab
 
 SIZES = {"1 × 512×512, 150 classes": (1, 512, 512, 150), "64 × 64×96, 16 classes": (64, 64, 96, 16)}
 ROUNDING = 1e-4
@@ -129,7 +129,7 @@ answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 import numpy as np, torch
 torch.set_num_threads(1)
-runpy.run_path(sys.argv[1])["_import_operations"]()
+runpy.run_path(sys.argv[1])["import_operations"]()
 from mmseg.evaluation.metrics import IoUMetric
 for line in sys.stdin:
     file, classes = line.split()
@@ -148,10 +148,10 @@ for line in sys.stdin:
 @contextmanager
 def original_mmseg(folder: Path) -> Iterator[Original | None]:
     """None without D3S2BENCH_MMSEG_PYTHON."""
-    if not (python := os.environ.get(PYTHON)):
+    if not (python := os.environ.get(Mmseg.PYTHON)):
         yield None
         return
-    command = [python, "-c", ORIGINAL, str(mmseg_process.__file__)]
+    command = [python, "-c", ORIGINAL, str(openmmlab.__file__)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
         yield Original(process, folder)

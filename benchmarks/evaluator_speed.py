@@ -42,7 +42,7 @@ from d3s2bench import IGNORE, Context, DistilledSet, Json
 from d3s2bench.datasets.scenes import Scenes
 from d3s2bench_evaluators.batches import as_images
 from d3s2bench_evaluators.losses import cross_entropy
-from d3s2bench_evaluators.mmseg_evaluator import PYTHON, Mmseg
+from d3s2bench_evaluators.mmseg_evaluator import Mmseg
 from d3s2bench_evaluators.networks import Network
 from d3s2bench_evaluators.torch_evaluator import Torch
 from d3s2bench_evaluators.training import initial_network
@@ -127,7 +127,7 @@ def measure(name: str, folder: Path, rounds: int, iterations: int) -> None:
         "bare loop": lambda _: bare(pairs, initial(), protocol, iterations),
         "textbook loop": lambda _: textbook(pairs, initial(), protocol, iterations),
     }
-    if case.mmseg and os.environ.get(PYTHON):
+    if case.mmseg and os.environ.get(Mmseg.PYTHON):
         ways["mmseg"] = lambda context: mmseg(pairs, case, context, iterations)
     found: dict[str, list[Seconds]] = {way: [] for way in ways}
     for k, (way, train) in product(range(rounds), ways.items()):

@@ -1,4 +1,4 @@
-"""Our side of a tool's script (``mmseg_process``, ``detectron2_process``): one job in the tool's own interpreter.
+"""Our side of ``tool_scripts``: one job in the tool's own interpreter.
 
 Starts the script, passes on progress, returns the result.
 """
@@ -56,7 +56,12 @@ def _started(tool: Tool, python: str, job: Json, errors: IO[bytes]) -> subproces
     pipe = subprocess.PIPE
     try:
         return subprocess.Popen(
-            [python, str(tool.script)], stdin=pipe, stdout=pipe, stderr=errors, env=_environment(job), text=True
+            [python, str(tool.script), tool.name],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=errors,
+            env=_environment(job),
+            text=True,
         )
     except OSError as error:
         what = f"'{python}' does not run: {error.strerror or error}"

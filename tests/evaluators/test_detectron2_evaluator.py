@@ -6,41 +6,45 @@ Needs detectron2 here, or in the interpreter that D3S2BENCH_DETECTRON2_PYTHON na
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from importlib.util import find_spec
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
+from tool_runs import (
+    ITERATIONS,
+    SIZE,
+    Run,
+    check_a_wrong_label_is_told,
+    check_counts,
+    check_finished_work_is_kept,
+    interpreter,
+    kill_one_like,
+    trained,
+    write_count_pairs,
+)
 
-from d3s2bench import ConfigError, Context, Counts, DatasetError, DistilledSet, ModelError, UnknownNameError
+from d3s2bench import ConfigError, Context, DatasetError, ModelError, UnknownNameError
 from d3s2bench.interfaces import Evaluator
-from d3s2bench_evaluators import detectron2_process
 from d3s2bench_evaluators.counting import confusion
-from d3s2bench_evaluators.detectron2_evaluator import PYTHON, Detectron2, Trained
+from d3s2bench_evaluators.detectron2_evaluator import Detectron2
+from d3s2bench_evaluators.tool_scripts import detectron2_import
 
 if TYPE_CHECKING:
     from conftest import Rectangles
 
-INTERPRETER = os.environ.get(PYTHON) or (sys.executable if find_spec("detectron2") else None)
+INTERPRETER = interpreter(Detectron2)
 pytestmark = [
-    pytest.mark.skipif(INTERPRETER is None, reason=f"no detectron2 here, and {PYTHON} names no interpreter"),
+    pytest.mark.skipif(INTERPRETER is None, reason=f"no detectron2 here, and {Detectron2.PYTHON} names no interpreter"),
     pytest.mark.xdist_group("detectron2"),
 ]
 
-SIZE = (48, 32)
-ITERATIONS = 60
 SMALL = """
 MODEL:
   META_ARCHITECTURE: SemanticSegmentor
@@ -60,16 +64,6 @@ VERSION: 2
 """
 
 
-@dataclass(frozen=True)
-class Run:
-    """A training that nothing disturbed."""
-
-    model: Trained
-    counts: Counts
-    context: Context
-    told: list[tuple[int, int, str]]
-
-
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Detectron2:
     file = tmp_path_factory.mktemp("configs") / "small.yaml"
@@ -86,10 +80,7 @@ def protocol(small: Detectron2) -> dict[str, Any]:
 def whole(
     small: Detectron2, protocol: dict[str, Any], rectangles: type[Rectangles], context: Callable[..., Context]
 ) -> Run:
-    told: list[tuple[int, int, str]] = []
-    place = context(seed=3, progress=lambda *now: told.append(now))
-    model = small.train(rectangles(8), "small", protocol, place)
-    return Run(model, small.evaluate(model, rectangles(5, 45, 61), protocol, place), place, told)
+    return trained(small, protocol, rectangles, context)
 
 
 def test_fits_the_interface(small: Detectron2, protocol: dict[str, Any]) -> None:
@@ -113,34 +104,11 @@ def test_a_config_is_known_by_what_it_says(tmp_path: Path, protocol: dict[str, A
 
 
 def test_it_learns_and_counts_at_the_annotations_size(whole: Run, rectangles: type[Rectangles]) -> None:
-    masks = [rectangles(5, 45, 61).mask(i) for i in range(5)]
-    assert whole.counts.confusion.shape == (5, 4, 4)
-    for counted, mask in zip(whole.counts.confusion, masks, strict=True):
-        assert counted.sum(1).tolist() == np.bincount(mask[mask != 255], minlength=4).tolist()
-    total = whole.counts.total
-    assert np.trace(total) / total.sum() > 0.1 + total.sum(1).max() / total.sum(), "better than the most frequent class"
-    assert (ITERATIONS, ITERATIONS) in {now[:2] for now in whole.told}
-    assert any(note.startswith("loss ") for _, _, note in whole.told)
+    check_counts(whole, rectangles)
 
 
-def test_finished_work_is_not_done_again(
-    whole: Run, small: Detectron2, protocol: dict[str, Any], rectangles: type[Rectangles]
-) -> None:
-    before, told = whole.model.weights.stat().st_mtime_ns, len(whole.told)
-    again = small.train(rectangles(8), "small", protocol, whole.context)
-    assert again == whole.model and again.weights.stat().st_mtime_ns == before and len(whole.told) == told
-
-
-CHILD = """
-import json, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from conftest import Rectangles, ToyDataset
-from d3s2bench import Context
-from d3s2bench_evaluators.detectron2_evaluator import Detectron2
-Detectron2(config=sys.argv[2]).train(
-    Rectangles(8), "small", json.loads(sys.argv[3]), Context(ToyDataset(), seed=3, workdir=Path(sys.argv[4])))
-"""
+def test_finished_work_is_not_done_again(whole: Run, rectangles: type[Rectangles]) -> None:
+    check_finished_work_is_kept(whole, rectangles)
 
 
 def test_a_killed_training_goes_on_as_if_nothing_had_been(
@@ -151,38 +119,12 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(
     context: Callable[..., Context],
     tmp_path: Path,
 ) -> None:
-    work = tmp_path / "detectron2"
-    arguments = [str(Path(__file__).parent), small.config, json.dumps(protocol), str(tmp_path)]
-    parent = subprocess.Popen([sys.executable, "-c", CHILD, *arguments])
-    wait(lambda: len(list(work.glob("trainer/model_*.pth"))) > 1)
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    wait(lambda: not processes_with(tmp_path))
-    assert not (work / "weights.safetensors").exists(), "it was killed too late to test anything"
+    work = kill_one_like(whole, tmp_path, when=lambda work: len(list(work.glob("trainer/model_*.pth"))) > 1)
     (work / "trainer" / "last_checkpoint").write_text("")  # where a kill may leave detectron2's own note
     resumed = small.train(rectangles(8), "small", protocol, context(tmp_path, seed=3))
     starts = re.findall(r"Starting training from iteration (\d+)", (work / "detectron2.log").read_text())
     assert len(starts) == 2 and int(starts[1]) > 0, "it started anew"
     assert resumed.weights.read_bytes() == whole.model.weights.read_bytes()
-
-
-def wait(until: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not until():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
-
-
-def processes_with(place: Path) -> list[str]:
-    """Processes whose log lies below ``place``."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if str(place) in str((process / "fd" / "2").readlink()):
-                found.append(process.name)
-        except OSError:
-            continue
-    return found
 
 
 def test_a_pretrained_backbone_is_where_training_starts(
@@ -215,7 +157,7 @@ import json, runpy, sys
 import numpy as np, torch
 from pathlib import Path
 from PIL import Image
-runpy.run_path(sys.argv[1])["_import_detectron2"]()
+runpy.run_path(sys.argv[1])["import_detectron2"]()
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import SemSegEvaluator
 pairs, folder = np.load(sys.argv[2]), Path(sys.argv[2]).parent
@@ -235,11 +177,8 @@ print(json.dumps(matrices))
 
 
 def test_our_counts_are_detectron2s(tmp_path: Path) -> None:
-    """Among the classes one is in no mask, and another in neither masks nor predictions."""
-    draws = np.random.default_rng(0)
-    predicted, truth = draws.integers(0, 4, (6, 20, 30)), draws.choice([0, 1, 2, 255], (6, 20, 30))
-    np.savez(tmp_path / "pairs.npz", predicted=predicted, truth=truth)
-    command = [str(INTERPRETER), "-c", THEIRS, detectron2_process.__file__, str(tmp_path / "pairs.npz")]
+    predicted, truth = write_count_pairs(tmp_path / "pairs.npz")
+    command = [str(INTERPRETER), "-c", THEIRS, detectron2_import.__file__, str(tmp_path / "pairs.npz")]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
     theirs = np.array(json.loads(said))  # rows = prediction, columns = truth, ignored last
     ours = confusion(torch.from_numpy(truth), torch.from_numpy(predicted), 5)
@@ -288,11 +227,7 @@ def test_mask2former_trains_by_its_own_script(
 def test_a_wrong_label_is_told_by_the_set(
     small: Detectron2, protocol: dict[str, Any], context: Callable[..., Context], tmp_path: Path
 ) -> None:
-    for part, pixels in (("images", np.zeros((32, 48, 3), np.uint8)), ("annotations", np.full((32, 48), 9, np.uint8))):
-        (tmp_path / part).mkdir()
-        Image.fromarray(pixels).save(tmp_path / part / "odd.png")
-    with pytest.raises(DatasetError, match=r"odd\.png"):
-        small.train(DistilledSet.open(tmp_path, 4), "small", protocol, context())
+    check_a_wrong_label_is_told(small, protocol, context, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -6,40 +6,44 @@ Needs mmsegmentation here (the extra ``mmseg``), or in the interpreter that D3S2
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from importlib.util import find_spec
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
+from tool_runs import (
+    ITERATIONS,
+    SIZE,
+    Run,
+    check_a_wrong_label_is_told,
+    check_counts,
+    check_finished_work_is_kept,
+    interpreter,
+    kill_one_like,
+    trained,
+    write_count_pairs,
+)
 
-from d3s2bench import ConfigError, Context, Counts, DatasetError, DistilledSet, ModelError, UnknownNameError
+from d3s2bench import ConfigError, Context, DatasetError, ModelError, UnknownNameError
 from d3s2bench.interfaces import Evaluator
-from d3s2bench_evaluators import mmseg_process
 from d3s2bench_evaluators.counting import confusion
-from d3s2bench_evaluators.mmseg_evaluator import PYTHON, Mmseg, Trained
+from d3s2bench_evaluators.mmseg_evaluator import Mmseg
+from d3s2bench_evaluators.tool_scripts import openmmlab
 
 if TYPE_CHECKING:
     from conftest import Rectangles
 
-INTERPRETER = os.environ.get(PYTHON) or (sys.executable if find_spec("mmseg") else None)
+INTERPRETER = interpreter(Mmseg)
 pytestmark = [
-    pytest.mark.skipif(INTERPRETER is None, reason=f"no mmsegmentation here, and {PYTHON} names no interpreter"),
+    pytest.mark.skipif(INTERPRETER is None, reason=f"no mmsegmentation here, and {Mmseg.PYTHON} names no interpreter"),
     pytest.mark.xdist_group("mmseg"),
 ]
 
-SIZE = (48, 32)
-ITERATIONS = 60
 SMALL = """
 _base_ = 'mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py'
 model = dict(
@@ -47,16 +51,6 @@ model = dict(
     decode_head=dict(in_channels=[8, 16, 16, 32], channels=16))
 optim_wrapper = dict(optimizer=dict(lr=0.003))
 """
-
-
-@dataclass(frozen=True)
-class Run:
-    """A training that nothing disturbed."""
-
-    model: Trained
-    counts: Counts
-    context: Context
-    told: list[tuple[int, int, str]]
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +67,7 @@ def protocol(small: Mmseg) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def whole(small: Mmseg, protocol: dict[str, Any], rectangles: type[Rectangles], context: Callable[..., Context]) -> Run:
-    told: list[tuple[int, int, str]] = []
-    place = context(seed=3, progress=lambda *now: told.append(now))
-    model = small.train(rectangles(8), "small", protocol, place)
-    return Run(model, small.evaluate(model, rectangles(5, 45, 61), protocol, place), place, told)
+    return trained(small, protocol, rectangles, context)
 
 
 def test_fits_the_interface(small: Mmseg, protocol: dict[str, Any]) -> None:
@@ -100,34 +91,11 @@ def test_a_config_is_known_by_what_it_says(tmp_path: Path, protocol: dict[str, A
 
 
 def test_it_learns_and_counts_at_the_annotations_size(whole: Run, rectangles: type[Rectangles]) -> None:
-    masks = [rectangles(5, 45, 61).mask(i) for i in range(5)]
-    assert whole.counts.confusion.shape == (5, 4, 4)
-    for counted, mask in zip(whole.counts.confusion, masks, strict=True):
-        assert counted.sum(1).tolist() == np.bincount(mask[mask != 255], minlength=4).tolist()
-    total = whole.counts.total
-    assert np.trace(total) / total.sum() > 0.1 + total.sum(1).max() / total.sum(), "better than the most frequent class"
-    assert (ITERATIONS, ITERATIONS) in {now[:2] for now in whole.told}
-    assert any(note.startswith("loss ") for _, _, note in whole.told)
+    check_counts(whole, rectangles)
 
 
-def test_finished_work_is_not_done_again(
-    whole: Run, small: Mmseg, protocol: dict[str, Any], rectangles: type[Rectangles]
-) -> None:
-    before, told = whole.model.weights.stat().st_mtime_ns, len(whole.told)
-    again = small.train(rectangles(8), "small", protocol, whole.context)
-    assert again == whole.model and again.weights.stat().st_mtime_ns == before and len(whole.told) == told
-
-
-CHILD = """
-import json, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from conftest import Rectangles, ToyDataset
-from d3s2bench import Context
-from d3s2bench_evaluators.mmseg_evaluator import Mmseg
-Mmseg(config=sys.argv[2]).train(
-    Rectangles(8), "small", json.loads(sys.argv[3]), Context(ToyDataset(), seed=3, workdir=Path(sys.argv[4])))
-"""
+def test_finished_work_is_not_done_again(whole: Run, rectangles: type[Rectangles]) -> None:
+    check_finished_work_is_kept(whole, rectangles)
 
 
 def test_a_killed_training_goes_on_as_if_nothing_had_been(
@@ -138,35 +106,10 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(
     context: Callable[..., Context],
     tmp_path: Path,
 ) -> None:
-    arguments = [str(Path(__file__).parent), small.config, json.dumps(protocol), str(tmp_path)]
-    parent = subprocess.Popen([sys.executable, "-c", CHILD, *arguments])
-    wait(lambda: any(tmp_path.glob("mmseg/runner/iter_*.pth")))
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    wait(lambda: not processes_with(tmp_path))
-    assert not (tmp_path / "mmseg" / "weights.safetensors").exists(), "it was killed too late to test anything"
+    work = kill_one_like(whole, tmp_path, when=lambda work: any(work.glob("runner/iter_*.pth")))
     resumed = small.train(rectangles(8), "small", protocol, context(tmp_path, seed=3))
-    assert "Advance dataloader" in (tmp_path / "mmseg" / "mmseg.log").read_text(), "it started anew"
+    assert "Advance dataloader" in (work / "mmseg.log").read_text(), "it started anew"
     assert resumed.weights.read_bytes() == whole.model.weights.read_bytes()
-
-
-def wait(until: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not until():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
-
-
-def processes_with(place: Path) -> list[str]:
-    """Processes whose log lies below ``place``."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if str(place) in str((process / "fd" / "2").readlink()):
-                found.append(process.name)
-        except OSError:
-            continue
-    return found
 
 
 def test_a_pretrained_backbone_is_where_training_starts(
@@ -187,7 +130,7 @@ def test_a_pretrained_backbone_is_where_training_starts(
 THEIRS = """
 import json, runpy, sys
 import numpy as np, torch
-runpy.run_path(sys.argv[1])["_import_operations"]()
+runpy.run_path(sys.argv[1])["import_operations"]()
 from mmseg.evaluation.metrics import IoUMetric
 pairs = np.load(sys.argv[2])
 areas = [IoUMetric.intersect_and_union(*map(torch.from_numpy, pair), 5, 255) for pair in zip(*pairs.values())]
@@ -198,11 +141,8 @@ print(json.dumps({"areas": [[a.tolist() for a in area] for area in areas], "miou
 
 
 def test_our_counts_are_mmsegs(tmp_path: Path) -> None:
-    """Among the classes one is in no mask, and another in neither masks nor predictions."""
-    draws = np.random.default_rng(0)
-    predicted, truth = draws.integers(0, 4, (6, 20, 30)), draws.choice([0, 1, 2, 255], (6, 20, 30))
-    np.savez(tmp_path / "pairs.npz", predicted=predicted, truth=truth)
-    command = [str(INTERPRETER), "-c", THEIRS, mmseg_process.__file__, str(tmp_path / "pairs.npz")]
+    predicted, truth = write_count_pairs(tmp_path / "pairs.npz")
+    command = [str(INTERPRETER), "-c", THEIRS, openmmlab.__file__, str(tmp_path / "pairs.npz")]
     theirs = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
     ours = confusion(torch.from_numpy(truth), torch.from_numpy(predicted), 5)
     hits, seen, real = np.diagonal(ours, axis1=1, axis2=2), ours.sum(1), ours.sum(2)
@@ -214,11 +154,7 @@ def test_our_counts_are_mmsegs(tmp_path: Path) -> None:
 def test_a_wrong_label_is_told_by_the_set(
     small: Mmseg, protocol: dict[str, Any], context: Callable[..., Context], tmp_path: Path
 ) -> None:
-    for part, pixels in (("images", np.zeros((32, 48, 3), np.uint8)), ("annotations", np.full((32, 48), 9, np.uint8))):
-        (tmp_path / part).mkdir()
-        Image.fromarray(pixels).save(tmp_path / part / "odd.png")
-    with pytest.raises(DatasetError, match=r"odd\.png"):
-        small.train(DistilledSet.open(tmp_path, 4), "small", protocol, context())
+    check_a_wrong_label_is_told(small, protocol, context, tmp_path)
 
 
 @pytest.mark.parametrize(

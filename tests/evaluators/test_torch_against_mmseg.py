@@ -10,13 +10,10 @@ Needs mmsegmentation here (the extra ``mmseg``), or in the interpreter that D3S2
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,22 +22,23 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from scipy.stats import t as student_t  # type: ignore[import-untyped]
+from tool_runs import interpreter
 from torch import Tensor
 
 from d3s2bench import Context, scores
-from d3s2bench_evaluators import mmseg_process
 from d3s2bench_evaluators.backbones import identify
-from d3s2bench_evaluators.mmseg_evaluator import PYTHON, Mmseg
+from d3s2bench_evaluators.mmseg_evaluator import Mmseg
 from d3s2bench_evaluators.networks import tapped
 from d3s2bench_evaluators.segmenters import build_segmenter
+from d3s2bench_evaluators.tool_scripts import openmmlab
 from d3s2bench_evaluators.torch_evaluator import Torch
 
 if TYPE_CHECKING:
     from conftest import Rectangles
 
-INTERPRETER = os.environ.get(PYTHON) or (sys.executable if find_spec("mmseg") else None)
+INTERPRETER = interpreter(Mmseg)
 pytestmark = [
-    pytest.mark.skipif(INTERPRETER is None, reason=f"no mmsegmentation here, and {PYTHON} names no interpreter"),
+    pytest.mark.skipif(INTERPRETER is None, reason=f"no mmsegmentation here, and {Mmseg.PYTHON} names no interpreter"),
     pytest.mark.xdist_group("mmseg"),
 ]
 
@@ -159,8 +157,8 @@ def as_mmseg_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 THEIR_STAGES = """
 import runpy, sys
 side = runpy.run_path(sys.argv[1])
-side["_find_packages_without_setuptools"]()
-side["_import_operations"]()
+side["find_packages_without_setuptools"]()
+side["import_operations"]()
 import torch
 from mmengine.config import Config
 from mmseg.registry import MODELS
@@ -185,7 +183,7 @@ def test_both_encoders_are_one_network(start: Start, trainings: Trainings, tmp_p
         network(images)
     save_file({"standardised": network.standardised(images)}, tmp_path / "images")
     files = [trainings.config, start.theirs, tmp_path / "images", tmp_path / "stages"]
-    subprocess.run([str(INTERPRETER), "-c", THEIR_STAGES, mmseg_process.__file__, *map(str, files)], check=True)
+    subprocess.run([str(INTERPRETER), "-c", THEIR_STAGES, openmmlab.__file__, *map(str, files)], check=True)
     theirs = load_file(tmp_path / "stages")
     assert ours.keys() == theirs.keys()
     for stage, feature in ours.items():

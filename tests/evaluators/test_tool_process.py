@@ -10,11 +10,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tool_runs import bare_python
 
 from d3s2bench import ConfigError, StageError
-from d3s2bench_evaluators.mmseg_evaluator import TOOL
-from d3s2bench_evaluators.mmseg_process import _newest_checkpoint
+from d3s2bench_evaluators.mmseg_evaluator import Mmseg
 from d3s2bench_evaluators.tool_process import Tool, run_job
+from d3s2bench_evaluators.tool_scripts.mmseg_jobs import _newest_checkpoint
 
 JOB = {"job": "train", "threads": 3, "device": "cpu"}
 
@@ -66,15 +67,12 @@ def test_what_the_user_can_mend_is_passed_on(tmp_path: Path) -> None:
 
 def test_an_interpreter_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing/python' does not run: No such file"):
-        run_job(TOOL, str(tmp_path / "nothing" / "python"), JOB)
+        run_job(Mmseg.TOOL, str(tmp_path / "nothing" / "python"), JOB)
 
 
 def test_an_interpreter_without_mmsegmentation(tmp_path: Path) -> None:
-    bare = tmp_path / "python"
-    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
-    bare.chmod(0o755)
     with pytest.raises(ConfigError, match=r"has no mmseg, mmengine.*pip install 'd3s2bench\[mmseg\]'"):
-        run_job(TOOL, str(bare), {"job": "describe", "config": "any.py"})
+        run_job(Mmseg.TOOL, bare_python(tmp_path), {"job": "describe", "config": "any.py"})
 
 
 def test_an_interrupt_ends_the_process(tmp_path: Path) -> None:
@@ -92,13 +90,13 @@ def test_an_interrupt_ends_the_process(tmp_path: Path) -> None:
 
 def test_it_ends_with_its_parent(tmp_path: Path) -> None:
     """The way our script watches its parent, in a process whose parent is killed."""
-    watch = "sys.path.insert(0, os.path.dirname(job['process'])); import mmseg_process, threading\n"
-    watch += "threading.Thread(target=mmseg_process._end_with_parent, daemon=True).start()\n"
+    watch = "sys.path.insert(0, os.path.dirname(job['scripts'])); from tool_scripts import jobs; import threading\n"
+    watch += "threading.Thread(target=jobs.end_with_parent, daemon=True).start()\n"
     watch += "open(sys.argv[0] + '.pid', 'w').write(str(os.getpid())); time.sleep(60)"
     file, pid = script(tmp_path, watch).script, tmp_path / "script.py.pid"
     code = "import sys; from pathlib import Path; from d3s2bench_evaluators.tool_process import Tool, run_job;"
-    code += "run_job(Tool('x', Path(sys.argv[1])), sys.executable, {'job': 'x', 'process': sys.argv[2]})"
-    parent = subprocess.Popen([sys.executable, "-c", code, str(file), str(TOOL.script)])
+    code += "run_job(Tool('x', Path(sys.argv[1])), sys.executable, {'job': 'x', 'scripts': sys.argv[2]})"
+    parent = subprocess.Popen([sys.executable, "-c", code, str(file), str(Mmseg.TOOL.script)])
     assert appears(pid)
     parent.kill()
     parent.wait()

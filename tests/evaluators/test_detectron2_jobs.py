@@ -8,23 +8,21 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tool_runs import bare_python
 
 from d3s2bench import ConfigError
-from d3s2bench_evaluators.detectron2_evaluator import PYTHON, Detectron2
-from d3s2bench_evaluators.detectron2_process import _newest_checkpoint
+from d3s2bench_evaluators.detectron2_evaluator import Detectron2
+from d3s2bench_evaluators.tool_scripts.detectron2_jobs import _newest_checkpoint
 
 
 def test_an_interpreter_without_detectron2_says_how_to_install_it(tmp_path: Path) -> None:
-    bare = tmp_path / "python"
-    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
-    bare.chmod(0o755)
     with pytest.raises(ConfigError, match=r"has no detectron2, .*pip install .*git\+https") as raised:
-        Detectron2(python=str(bare)).protocol("semantic-fpn-r18", (48, 32))
+        Detectron2(python=bare_python(tmp_path)).protocol("semantic-fpn-r18", (48, 32))
     assert "\n" not in str(raised.value)
 
 
 def test_an_interpreter_of_the_environment_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(PYTHON, "/nothing/python")
+    monkeypatch.setenv(Detectron2.PYTHON, "/nothing/python")
     with pytest.raises(ConfigError, match=r"evaluator detectron2: '/nothing/python' does not run: No such file"):
         Detectron2().protocol("semantic-fpn-r50", (48, 32))
 
