@@ -23,12 +23,14 @@ if TYPE_CHECKING:
         StoreError,
         UnknownNameError,
         WorkerDied,
+        first_line,
         unknown_name,
     )
     from d3s2bench.execution.remote import run_task
     from d3s2bench.hookspecs import hookimpl
     from d3s2bench.interfaces import Context, Dataset, Folders, Generator, Site, Split, Tap, Task, Teacher
     from d3s2bench.metrics import scores
+    from d3s2bench.pretrained import pretrained_folder, pretrained_sha256
     from d3s2bench.seeds import derive_seed
     from d3s2bench.sets.distilled import DistilledSet
     from d3s2bench.values import IGNORE, Budget, Counts, Image, Json, Mask, MaskIndex, Sample, Selection
@@ -49,12 +51,14 @@ _HOMES = {
         "StoreError",
         "UnknownNameError",
         "WorkerDied",
+        "first_line",
         "unknown_name",
     ),
     "execution.remote": ("run_task",),
     "hookspecs": ("hookimpl",),
     "interfaces": ("Context", "Dataset", "Folders", "Generator", "Site", "Split", "Tap", "Task", "Teacher"),
     "metrics": ("scores",),
+    "pretrained": ("pretrained_folder", "pretrained_sha256"),
     "seeds": ("derive_seed",),
     "values": (
         "IGNORE",
@@ -104,8 +108,11 @@ __all__ = [
     "derive_seed",
     "distill",
     "evaluate",
+    "first_line",
     "hookimpl",
     "leaderboard",
+    "pretrained_folder",
+    "pretrained_sha256",
     "run",
     "run_task",
     "scores",

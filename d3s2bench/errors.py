@@ -53,3 +53,8 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> UnknownNameError
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none'}"
     return UnknownNameError(f"unknown {what} '{name}': {hint}")
+
+
+def first_line(error: Exception) -> str:
+    """What an exception of a foreign library says, in one line."""
+    return next((line.strip(" .") for line in str(error).splitlines() if line.strip()), type(error).__name__)

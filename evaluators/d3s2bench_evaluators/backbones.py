@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-from d3s2bench import ConfigError, ModelError
+from d3s2bench import ConfigError, ModelError, first_line, pretrained_folder, pretrained_sha256
 
 FILES = ("config.json", "model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
 """All that is read of a backbone."""
@@ -23,15 +22,10 @@ def identify(source: str, expected: str | None = None) -> str:
     Raises:
         ModelError: there is no such backbone, or its digest is not the expected one.
     """
-    folder, total = _folder(source), hashlib.sha256()
-    for file in sorted({file for pattern in FILES for file in folder.glob(pattern)}):
-        with file.open("rb") as opened:
-            total.update(f"{file.name} {hashlib.file_digest(opened, 'sha256').hexdigest()}\n".encode())
-    if expected and total.hexdigest() != expected:
-        raise ModelError(
-            f"backbone '{source}' has SHA-256 {total.hexdigest()[:12]}…, not {expected[:12]}…: its files have changed"
-        )
-    return total.hexdigest()
+    found = pretrained_sha256(_folder(source), FILES)
+    if expected and found != expected:
+        raise ModelError(f"backbone '{source}' has SHA-256 {found[:12]}…, not {expected[:12]}…: its files have changed")
+    return found
 
 
 def load_backbone(encoder: Any, source: str, sha256: str | None) -> None:
@@ -51,7 +45,7 @@ def load_backbone(encoder: Any, source: str, sha256: str | None) -> None:
             folder, config=encoder.config, output_loading_info=True, local_files_only=True, use_safetensors=True
         )
     except Exception as error:  # a file that is torn, sizes that differ: transformers has an exception for each
-        raise _unusable(source, _first_line(error)) from error
+        raise _unusable(source, first_line(error)) from error
     if missing := sorted(key for key in about["missing_keys"] if not any(new in key for new in NEW)):
         raise _unusable(source, f"{len(missing)} weights are missing, {missing[0]} first")
     encoder.load_state_dict(loaded.state_dict())
@@ -66,27 +60,9 @@ def _check_kind(folder: Path, wanted: str, source: str) -> None:
 def _folder(source: str) -> Path:
     """Where the backbone's files are."""
     try:
-        folder = Path(source).expanduser()
-        folder = folder if folder.is_dir() else _snapshot(source)
-    except Exception as error:  # no such name, no network, no right: the hub's errors have no common base
-        raise _unusable(source, f"no such folder, and {_first_line(error)}") from error
-    if not (folder / "config.json").is_file() or not any(folder.glob("model*.safetensors")):
-        raise _unusable(source, f"{folder} does not hold config.json and model.safetensors")
-    return folder
-
-
-def _snapshot(name: str) -> Path:
-    """The hub's files in the local cache, downloaded if they are not there."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        cached = Path(snapshot_download(name, allow_patterns=list(FILES), local_files_only=True))
-        if any(cached.glob("model*.safetensors")):
-            return cached
-    except LocalEntryNotFoundError:
-        pass  # never seen here: ask the hub
-    return Path(snapshot_download(name, allow_patterns=list(FILES)))
+        return pretrained_folder(source, FILES)
+    except ModelError as error:
+        raise _unusable(source, str(error)) from error
 
 
 def _unusable(source: str, reason: str) -> ModelError:
@@ -94,7 +70,3 @@ def _unusable(source: str, reason: str) -> ModelError:
         f"no backbone '{source}' can be used ({reason}): give protocol.backbone a folder with config.json and "
         "model.safetensors, a name on the Hugging Face hub that can be downloaded or is in the cache, or null"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip(" .") for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -10,12 +10,11 @@ Only safetensors are read and no code that comes with a model is run.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d3s2bench import Context, Image, ModelError
+from d3s2bench import Context, Image, ModelError, first_line, pretrained_folder, pretrained_sha256
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +35,7 @@ def identify(name: str, expected: str = "") -> str:
     Raises:
         ModelError: there is no such backbone, or its digest is not the expected one.
     """
-    found = _digest(_folder(name))
+    found = pretrained_sha256(_folder(name), FILES)
     if expected and found != expected:
         raise ModelError(f"backbone '{name}' has SHA-256 {found[:12]}…, not {expected[:12]}…: its files have changed")
     return found
@@ -53,7 +52,7 @@ def backbone_features(name: str, context: Context) -> NDArray[np.float64]:
         embed = _embedding(folder, context.device)
         embed([np.zeros((32, 32, 3), np.uint8)])  # what takes no images fails before any photograph is read
     except Exception as error:  # a foreign model fails in as many ways as there are models
-        raise _unusable(name, _first_line(error)) from error
+        raise _unusable(name, first_line(error)) from error
     return rows(context.dataset.split("train"), context, lambda _, images: embed(images))
 
 
@@ -72,35 +71,9 @@ def _embedding(folder: Path, device: str) -> Callable[[Sequence[Image]], Tensor]
 def _folder(name: str) -> Path:
     """Where the backbone's files are."""
     try:
-        folder = Path(name) if Path(name).is_dir() else _snapshot(name)
-    except Exception as error:  # no such name, no network, no right: the hub's errors have no common base
-        raise _unusable(name, f"no such folder, and {_first_line(error)}") from error
-    if not (folder / "config.json").is_file() or not any(folder.glob("model*.safetensors")):
-        raise _unusable(name, f"{folder} does not hold config.json and model.safetensors")
-    return folder
-
-
-def _snapshot(name: str) -> Path:
-    """The hub's files in the local cache, downloaded if they are not there."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        cached = Path(snapshot_download(name, allow_patterns=list(FILES), local_files_only=True))
-        if any(cached.glob("model*.safetensors")):
-            return cached
-    except LocalEntryNotFoundError:
-        pass  # never seen here: ask the hub
-    return Path(snapshot_download(name, allow_patterns=list(FILES)))
-
-
-def _digest(folder: Path) -> str:
-    """Over names and contents, whatever else the folder holds."""
-    total = hashlib.sha256()
-    for file in sorted({file for pattern in FILES for file in folder.glob(pattern)}):
-        with file.open("rb") as opened:
-            total.update(f"{file.name} {hashlib.file_digest(opened, 'sha256').hexdigest()}\n".encode())
-    return total.hexdigest()
+        return pretrained_folder(name, FILES)
+    except ModelError as error:
+        raise _unusable(name, str(error)) from error
 
 
 def _model(folder: Path, device: str) -> Any:
@@ -153,7 +126,3 @@ def _unusable(name: str, reason: str) -> ModelError:
         f"no backbone '{name}' can be used ({reason}): give option features a folder with config.json and "
         "model.safetensors, or a name on the Hugging Face hub that can be downloaded or is in the cache (HF_HOME)"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip(" .") for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -17,7 +17,7 @@ from PIL.Image import fromarray
 from torch import Tensor
 from torch.nn import functional as F
 
-from d3s2bench import Image, ModelError
+from d3s2bench import Image, ModelError, first_line
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BOXES = 16
@@ -113,8 +113,7 @@ def _loaded(kind: Any, name: str, **options: Any) -> Any:
     try:
         return kind.from_pretrained(name, trust_remote_code=False, **options)
     except Exception as error:  # a foreign model fails in as many ways as there are models
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise _unusable(kind, name, lines[0] if lines else type(error).__name__) from error
+        raise _unusable(kind, name, first_line(error)) from error
 
 
 def _unusable(kind: Any, name: str, reason: str) -> ModelError:

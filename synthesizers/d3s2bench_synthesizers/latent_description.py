@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from d3s2bench import ConfigError, Dataset, ModelError
+from d3s2bench import ConfigError, Dataset, ModelError, first_line
 from d3s2bench_synthesizers.latent_palettes import RGB
-from d3s2bench_synthesizers.latent_sources import reason
 
 RECORD = "generator.json"
 MAKE = "make one with `d3s2bench train generator --set generator_family={family} --dataset NAME`"
@@ -61,7 +60,9 @@ class Description:
                 raise ValueError("classes, words and colours differ in number")
         except (OSError, ValueError, KeyError, TypeError) as error:
             make = MAKE.format(family=family)
-            raise ModelError(f"no {family} generator can be read from {folder} ({reason(error)}): {make}") from error
+            raise ModelError(
+                f"no {family} generator can be read from {folder} ({first_line(error)}): {make}"
+            ) from error
         return description
 
 

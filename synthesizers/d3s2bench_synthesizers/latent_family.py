@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from d3s2bench import ConfigError, Context, Dataset, ModelError, Split
+from d3s2bench import ConfigError, Context, Dataset, ModelError, Split, first_line
 from d3s2bench_synthesizers.latent_options import PRECISIONS, SAVINGS, SLOT
 
 if TYPE_CHECKING:
@@ -183,12 +183,10 @@ def _try_out(generator: LatentGenerator) -> None:
     """One pass for an empty mask. Raises ModelError when the parts do not fit each other."""
     import torch
 
-    from d3s2bench_synthesizers.latent_sources import reason
-
     width, height = generator.size
     condition = generator.condition(torch.full((1, height, width), 255))
     try:
         with torch.no_grad():
             generator.denoise(generator.latents([0]), torch.tensor(1), condition)
     except RuntimeError as error:
-        raise ModelError(f"the parts of generator '{generator.identity}' do not fit: {reason(error)}") from error
+        raise ModelError(f"the parts of generator '{generator.identity}' do not fit: {first_line(error)}") from error

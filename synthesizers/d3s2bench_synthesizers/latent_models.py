@@ -15,9 +15,8 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from d3s2bench import ModelError
+from d3s2bench import ModelError, first_line
 from d3s2bench_synthesizers.latent_options import PRECISIONS, SAVINGS
-from d3s2bench_synthesizers.latent_sources import reason
 
 LOCAL = {"local_files_only": True, "use_safetensors": True}
 
@@ -124,4 +123,4 @@ def _opened(what: str, folder: Path) -> Iterator[None]:
         yield
     except Exception as error:
         layout = "give a folder in the diffusers layout, with safetensors"
-        raise ModelError(f"no {what} can be read from {folder} ({reason(error)}): {layout}") from error
+        raise ModelError(f"no {what} can be read from {folder} ({first_line(error)}): {layout}") from error

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from d3s2bench import ModelError
+from d3s2bench import ModelError, first_line
 
 NETWORK = ("config.json", "diffusion_pytorch_model.safetensors")
 """The files of one network in the diffusers layout: no pickles, no code."""
@@ -53,7 +53,7 @@ def locate(source: str, beside: Path, wanted: Sequence[str], option: str) -> Pat
     except Exception as error:  # no network, no such name, no right to it: the hub's client has an exception for each
         fetch = f"hf download {name}{' --revision ' + revision if revision else ''} --local-dir DIR"
         raise ModelError(
-            f"there is no folder {source}, and the Hugging Face hub does not give it ({reason(error)}): "
+            f"there is no folder {source}, and the Hugging Face hub does not give it ({first_line(error)}): "
             f"where there is a network run `{fetch}`, then give {option}=DIR"
         ) from error
 
@@ -67,8 +67,3 @@ def fingerprint(folders: Sequence[tuple[Path, Sequence[str]]]) -> str:
                 content = hashlib.file_digest(stream, "sha256").hexdigest()
             total.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())
     return total.hexdigest()
-
-
-def reason(error: Exception) -> str:
-    """The first line of what an error says, or its kind."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
