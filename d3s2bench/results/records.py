@@ -132,11 +132,18 @@ def read_records(folder: Path) -> Iterator[dict[str, Any]]:
 def read_record(file: Path) -> dict[str, Any]:
     record: dict[str, Any] = read_json(file)
     validate(record, str(file))
-    if record["confusion"]:
+    if record["confusion"] and not _has_counts(file, record["confusion"]):
         counts = file.parent / record["confusion"]["path"]
-        if counts.parent != file.parent or not counts.is_file() or file_sha256(counts) != record["confusion"]["sha256"]:
-            raise StoreError(f"{counts} is missing or not what its record was scored from: delete {file}, run again")
+        raise StoreError(f"{counts} is missing or not what its record was scored from: delete {file}, run again")
     return record
+
+
+def _has_counts(file: Path, confusion: Json) -> bool:
+    counts = file.parent / confusion["path"]
+    try:
+        return counts.parent == file.parent and file_sha256(counts) == confusion["sha256"]
+    except OSError:
+        return False
 
 
 def recomputed_miou(file: Path) -> float:

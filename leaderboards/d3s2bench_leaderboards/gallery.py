@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 from d3s2bench import Json, StoreError
 from d3s2bench_leaderboards.rows import Row
 
-KEY = re.compile(r"[0-9a-f]{64}")
 WIDTH, HEIGHT = 400, 560
 """The most pixels of a thumbnail; pictures of small photographs are shown as they are."""
 
@@ -62,14 +60,13 @@ def gallery(rows: Iterable[Row], folder: Path | None, may_pass_on: Iterable[str]
 
 def _sets(rows: Iterable[Row], folder: Path) -> Iterator[tuple[Row, Json, Path]]:
     """Each set once, though several architectures are trained on it."""
+    places = {file.parent.name: file.parent for file in (folder / "store" / "distilled").glob("*/preview.png")}
     seen: set[str] = set()
     for row in rows:
         for record in row.records.values():
-            key = str(record["provenance"]["distilled"] or "")
-            place = folder / "store" / "distilled" / key
-            if KEY.fullmatch(key) and (place / "preview.png").is_file():
-                if key not in seen:
-                    seen.add(key)
+            if place := places.get(str(record["provenance"]["distilled"])):
+                if place.name not in seen:
+                    seen.add(place.name)
                     yield row, record, place
                 break
 
