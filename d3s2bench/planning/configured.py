@@ -8,6 +8,7 @@ from d3s2bench.config import RunConfig
 from d3s2bench.errors import ConfigError, unknown_name
 from d3s2bench.planning.plan import Cell
 from d3s2bench.plugins import changed_options, options_of
+from d3s2bench.protocols import completed, dataset_recipe, default_protocol
 from d3s2bench.values import Json
 from d3s2bench.workspace import Workspace
 
@@ -48,15 +49,14 @@ class Configured:
         """The evaluator's protocol with this run's overrides, threads and device; every part explicit."""
         if cell.arch not in evaluator.architectures():
             raise unknown_name(f"architecture of evaluator '{cell.evaluator}'", cell.arch, evaluator.architectures())
-        recipe = dict(evaluator.dataset_recipe(cell.arch, cell.dataset)) if hasattr(evaluator, "dataset_recipe") else {}
-        size = self.config.size or recipe.pop("size", None) or self._size(cell.dataset)
-        protocol: dict[str, Any] = evaluator.protocol(cell.arch, tuple(size)) | recipe
+        published = dataset_recipe(evaluator, cell.arch, cell.dataset).get("size")
+        width, height = self.config.size or published or self._size(cell.dataset)
+        protocol = default_protocol(evaluator, cell.arch, cell.dataset, (width, height))
         for key, value in (self.config.protocol if overrides is None else overrides).items():
             if key not in protocol:
                 raise unknown_name("protocol key", key, protocol)
             protocol[key] = _like(protocol[key], value, key)
-        if hasattr(evaluator, "completed"):
-            protocol = evaluator.completed(cell.arch, protocol)
+        protocol = completed(evaluator, cell.arch, protocol)
         _check_protocol(protocol)
         if cell.converged:
             protocol["iterations"] = protocol["converged_iterations"]
@@ -65,8 +65,6 @@ class Configured:
         return protocol | {"threads": self.config.threads, "device": self.config.device}
 
     def _size(self, name: str) -> tuple[int, int]:
-        if self.config.size:
-            return self.config.size[0], self.config.size[1]
         if name not in self._sizes:
             height, width, _ = self.workspace.dataset(name).split("train").image(0).shape
             scale = LONG_SIDE / max(width, height)

@@ -23,6 +23,7 @@ from d3s2bench.errors import ConfigError, D3S2Error, StoreError
 from d3s2bench.files import digest, file_sha256, folder_under_name, load_npz, read_json, write_json
 from d3s2bench.metrics import scores
 from d3s2bench.plugins import registry
+from d3s2bench.protocols import completed, dataset_recipe, default_protocol
 from d3s2bench.results.records import now, read_record, read_records, told, versions
 from d3s2bench.schema import violation
 from d3s2bench.values import Json
@@ -146,11 +147,10 @@ def _checked_record(file: Path) -> dict[str, Any]:
     if not np.array_equal(counts["total"], counts["per_image"].sum(axis=0)):
         raise StoreError("its total counts are not the sum of those of its images")
     again = scores(counts["total"], counts.get("train_share"))
-    for name, value in again.items():
-        if name in record["metrics"] and not _close(record["metrics"][name], value):
-            raise StoreError(
-                f"its {name} does not follow from its counts: it says {record['metrics'][name]}, not {value}"
-            )
+    for name, said in record["metrics"].items():
+        if name not in again or not _close(said, again[name]):
+            found = again.get(name, "what they give")
+            raise StoreError(f"its {name} does not follow from its counts: it says {said}, not {found}")
     return record
 
 
@@ -164,10 +164,11 @@ def _close(said: Any, found: Any) -> bool:
 
 def _foreign(spec: Json) -> str | None:
     """Where the protocol is not the evaluator's default one, save what a submission may choose."""
-    evaluator, protocol = spec["evaluator"], spec["protocol"]
+    protocol = spec["protocol"]
     try:
-        default = _default_protocol(evaluator["name"], spec["arch"], tuple(protocol.get("size", ())))
-    except (D3S2Error, TypeError) as error:
+        width, height = protocol["size"]
+        default = _default_protocol(spec["evaluator"]["name"], spec["arch"], spec["dataset"]["name"], width, height)
+    except (D3S2Error, KeyError, TypeError, ValueError) as error:
         return f"its protocol cannot be compared: {error}"
     for key in sorted(default.keys() | protocol.keys() - set(FREE)):
         if key not in FREE and protocol.get(key) != default.get(key):
@@ -177,9 +178,11 @@ def _foreign(spec: Json) -> str | None:
 
 
 @cache
-def _default_protocol(evaluator: str, arch: str, size: tuple[int, int]) -> Json:
-    protocol: Json = registry().create("evaluator", evaluator).protocol(arch, size)
-    return protocol
+def _default_protocol(name: str, arch: str, dataset: str, width: int, height: int) -> Json:
+    """Of a run without settings; where nothing is published for the dataset its size may be any."""
+    evaluator = registry().create("evaluator", name)
+    width, height = dataset_recipe(evaluator, arch, dataset).get("size", (width, height))
+    return completed(evaluator, arch, default_protocol(evaluator, arch, dataset, (width, height)))
 
 
 def _missing(records: Iterable[Json], repetitions: int) -> Iterator[Problem]:
@@ -191,21 +194,30 @@ def _missing(records: Iterable[Json], repetitions: int) -> Iterator[Problem]:
     for (name, *_), methods in columns.items():
         for specs in methods.values():
             yield from _missing_repetitions(f"{_named(specs[0])} on {name}", specs, repetitions)
-        if not all(spec["selector"]["name"] == "full" for specs in methods.values() for spec in specs):
-            controls = {(specs[0]["selector"]["name"], specs[0]["synth"]["name"]) for specs in methods.values()}
-            if ("random", "real") not in controls:
-                where = _named(next(iter(methods.values()))[0])
-                yield Problem(f"{where} on {name}", "the control random + real is missing under the same protocol")
+        firsts = [specs[0] for specs in methods.values()]
+        if not (all(spec["selector"]["name"] == "full" for spec in firsts) or any(map(_is_control, firsts))):
+            where = f"{_named(firsts[0])} on {name}"
+            yield Problem(where, "the control random + real is missing under the same protocol")
 
 
 def _missing_repetitions(where: str, specs: list[Json], least: int) -> Iterator[Problem]:
     seeds = sorted(spec["seed"] for spec in specs)
     if len(set(seeds)) < len(seeds):
         yield Problem(where, f"a repetition is there twice: {', '.join(map(str, seeds))}")
-    if gaps := sorted(set(range(max(seeds) + 1)) - set(seeds)):
+    if gaps := sorted(set(range(len(seeds))) - set(seeds)):
         yield Problem(where, f"repetition {', '.join(map(str, gaps))} of {max(seeds) + 1} is missing")
     elif len(seeds) < least and specs[0]["selector"]["name"] != "full":
         yield Problem(where, f"has {len(seeds)} repetitions, a submission needs {least}")
+
+
+def _is_control(spec: Json) -> bool:
+    """random + real, learnt from hard labels."""
+    plain = [told(spec[part]) for part in ("selector", "synth")] == [("random", {}), ("real", {})]
+    return plain and _labels(spec) == "hard"
+
+
+def _labels(spec: Json) -> str:
+    return str(spec["evaluator"]["options"].get("labels", "hard"))
 
 
 def _converged(spec: Json) -> bool:
@@ -225,6 +237,6 @@ def _method(spec: Json) -> str:
 
 
 def _named(spec: Json) -> str:
-    labels = spec["evaluator"]["options"].get("labels", "hard")
+    labels = _labels(spec)
     method = f"{spec['selector']['name']} + {spec['synth']['name']}"
     return method if labels == "hard" else f"{method}, {labels} labels"

@@ -14,8 +14,12 @@ from typer.testing import CliRunner
 
 from d3s2bench import ConfigError, StoreError
 from d3s2bench.cli.app import app
+from d3s2bench.config import make_config
 from d3s2bench.files import digest, file_sha256, load_npz, read_json, save_npz, write_json
-from d3s2bench.upkeep.submission import MANIFEST, check, create
+from d3s2bench.planning.configured import Configured
+from d3s2bench.planning.plan import Cell
+from d3s2bench.upkeep.submission import MANIFEST, _foreign, check, create
+from d3s2bench.workspace import Workspace
 
 METHOD = {"selector": "balanced", "synth": "guided", "arch": "unet", "seed": 3}
 STUDY = Path(__file__).parents[2] / "docs" / "records" / "scenes-1pct"
@@ -127,6 +131,29 @@ def test_a_protocol_hash_of_another_protocol_is_refused(submission: Path) -> Non
     assert "its protocol_hash is not the digest of its protocol" in refusals(submission)
 
 
+def test_thirds_that_no_counts_give_are_refused(submission: Path) -> None:
+    file = one(submission, **METHOD)
+    counts = load_npz(file.with_suffix(".npz"))
+    del counts["train_share"]
+    save_npz(file.with_suffix(".npz"), **counts)
+    change(file, lambda record: record["confusion"].update(sha256=file_sha256(file.with_suffix(".npz"))))
+    change(file, lambda record: record["metrics"].update(miou_tail=99.0))
+    assert f"{file.name}: its miou_head does not follow from its counts" in refusals(submission)
+
+
+@pytest.mark.parametrize("dataset", ["cityscapes", "camvid"])
+def test_what_is_published_for_a_dataset_is_the_default_there(dataset: str) -> None:
+    config = make_config({"dataset": [dataset], "arch": ["segformer-b0"], "size": None})
+    configured = Configured(config, Workspace.of(config))
+    configured._sizes = {dataset: (96, 72)}  # what its files would say
+    evaluator = configured.component("evaluator", "torch")[0]
+    protocol = configured.protocol(evaluator, Cell(dataset, "random", "real", "torch", "segformer-b0", 0.01, 0))
+    spec = {"evaluator": {"name": "torch"}, "arch": "segformer-b0", "dataset": {"name": dataset}, "protocol": protocol}
+    assert _foreign(spec) is None
+    foreign = spec | {"protocol": protocol | {"batch_size": 3}, "protocol_hash": "0" * 64}
+    assert "batch_size is 3" in str(_foreign(foreign))
+
+
 def test_a_missing_repetition_is_refused(submission: Path) -> None:
     file = one(submission, **METHOD)
     file.unlink()
@@ -142,6 +169,19 @@ def test_missing_controls_are_refused(submission: Path) -> None:
     told = refusals(submission)
     assert "on scenes 1 % deeplab: the control random + real is missing under the same protocol" in told
     assert "scenes 1 % unet" not in told
+
+
+def test_random_photographs_with_soft_labels_are_not_the_control(submission: Path) -> None:
+    for file in (submission / "records").glob("*.json"):
+        spec = read_json(file)["spec"]
+        if (spec["selector"]["name"], spec["synth"]["name"], spec["arch"]) == ("random", "real", "deeplab"):
+            change(file, lambda record: record["spec"]["evaluator"]["options"].update(labels="soft"))
+    assert "on scenes 1 % deeplab: the control random + real is missing" in refusals(submission)
+
+
+def test_a_repetition_without_end_is_refused_at_once(submission: Path) -> None:
+    change(one(submission, **METHOD), lambda record: record["spec"].update(seed=10**15))
+    assert "balanced + guided on scenes 1 % unet: repetition 3 of 1000000000000001 is missing" in refusals(submission)
 
 
 def test_changed_missing_and_added_files_are_refused(submission: Path) -> None:
