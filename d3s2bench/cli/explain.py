@@ -17,6 +17,7 @@ def explain(
     record: Annotated[str, typer.Argument(metavar="RECORD", help="A record's JSON file, or DIR/ID.")],
     again: Annotated[bool, typer.Option("--rerun", help="Do it all again in a new folder and compare.")] = False,
     within: Annotated[float, typer.Option("--within", help="Points of mIoU that a rerun may differ by.")] = 0.0,
+    trust: Annotated[bool, typer.Option("--trust", help="Rerun a command that names code, too.")] = False,
     data_root: DataRoots = None,
     debug: Debug = False,
 ) -> None:
@@ -28,7 +29,7 @@ def explain(
     _print_explanation(found)
     wrong = found.recomputed is not None and not found.follows
     if again:
-        made = rerun(found.record, [word for root in data_root or () for word in ("--data-root", root)])
+        made = rerun(found.record, [word for root in data_root or () for word in ("--data-root", root)], trust)
         typer.echo(f"again      mIoU {made.again:.4f}, {made.difference:+.4f} points")
         wrong |= abs(made.difference) > within
     if wrong:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from d3s2bench.config import RunConfig, given_for
+from d3s2bench.config import RunConfig, given_for, make_config
 from d3s2bench.planning.plan import Cell
 
 SETTINGS = (
@@ -17,7 +17,6 @@ SETTINGS = (
     *("teacher_evaluator", "teacher_arch", "teacher_protocol", "generator_family"),
 )
 """Keys of the configuration, axes and options apart, that change what a cell is."""
-DEFAULT = RunConfig()
 
 
 def command_of(cell: Cell, config: RunConfig, folder: str | None = None) -> str:
@@ -28,7 +27,7 @@ def command_of(cell: Cell, config: RunConfig, folder: str | None = None) -> str:
     if not folder:
         selector, synth = ("random", "real") if cell.full else (cell.selector, cell.synth)
         words += ["--selector", selector, "--synth", synth, "--rate", str(cell.rate)]
-    words += ["--budgets", f"{cell.budget:g}"] if cell.budget != 1 else []
+    words += ["--budgets", repr(cell.budget)] if cell.budget != 1 or config.preset else []
     words += ["--holdout", f"{cell.dataset}={held}"] if (held := given_for(cell.dataset, config.holdout)) else []
     words += ["--preset", config.preset] if config.preset else []
     words += [word for file in config.plugin for word in ("--plugin", file)]
@@ -38,13 +37,19 @@ def command_of(cell: Cell, config: RunConfig, folder: str | None = None) -> str:
 
 
 def _settings(config: RunConfig, cell: Cell) -> dict[str, Any]:
-    """What ``--set`` must say: all that is not at its default and no axis."""
-    plain = {name: getattr(config, name) for name in SETTINGS if getattr(config, name) != getattr(DEFAULT, name)}
+    """What ``--set`` must say: all that is not as the defaults or the preset have it and no axis."""
+    before = _before(config.preset)
+    plain = {name: getattr(config, name) for name in SETTINGS if getattr(config, name) != getattr(before, name)}
     for section, components in config.options.items():
         if section not in ("executor", "observer"):  # they change nothing that a record says
             plain |= {f"{section}.{name}.{key}": v for name, found in components.items() for key, v in found.items()}
     plain |= {f"protocol.{key}": value for key, value in config.protocol.items()}
     return plain | ({f"evaluator.{cell.evaluator}.labels": cell.labels} if cell.labels else {})
+
+
+@lru_cache
+def _before(preset: str | None) -> RunConfig:
+    return make_config({"preset": preset})
 
 
 @lru_cache(maxsize=1)

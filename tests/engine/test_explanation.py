@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,10 +16,13 @@ from typer.testing import CliRunner
 
 from d3s2bench import StageError, StoreError
 from d3s2bench.cli.explain import explain as explain_command
+from d3s2bench.config import make_config
 from d3s2bench.files import folder_sha256, load_npz, save_npz, write_json
+from d3s2bench.planning.command import command_of
+from d3s2bench.planning.plan import Cell
 from d3s2bench.results.records import new_record, write_record
 from d3s2bench.upkeep.explanation import explain, find_record
-from d3s2bench.upkeep.rerun import Rerun, command_again, rerun, same_cell
+from d3s2bench.upkeep.rerun import Rerun, _beyond_choices, command_again, rerun, same_cell
 
 
 @pytest.fixture
@@ -147,6 +152,49 @@ def test_a_rerun_trains_its_models_and_leaves_controls_out(file: Path, tmp_path:
     assert "controls=none" not in command_again(record, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        "--plugin theirs.py",
+        "--set plugin=[theirs.py]",
+        "--set executor.slurm.setup=[reboot]",
+        "--set evaluator.mmseg.python=theirs",
+        "--set evaluator.mmseg.config=theirs.py",
+        "--set options.executor.slurm.setup=[reboot]",
+        "--executor slurm",
+        "--out elsewhere",
+    ],
+)
+def test_a_command_of_a_stranger_that_names_code_is_not_run(file: Path, tmp_path: Path, more: str) -> None:
+    record = json.loads(file.read_text())
+    record["provenance"]["command"] += f" {more}"
+    with pytest.raises(StoreError, match=r"says '.*', which can run code .* then give --trust") as raised:
+        rerun(record)
+    assert more in str(raised.value)
+    assert shlex.split(more)[0] in command_again(record, tmp_path, trusted=True)
+
+
+def test_another_command_than_one_that_gives_a_number_is_not_run(file: Path) -> None:
+    record = json.loads(file.read_text())
+    record["provenance"]["command"] = "d3s2bench train teacher --save mine"
+    with pytest.raises(StoreError, match="says 'train teacher --save mine'"):
+        rerun(record)
+
+
+def test_a_command_leads_back_to_its_configuration_when_it_departs_from_a_preset() -> None:
+    """Settings are what differs from the preset, though it be the default."""
+    given = {"preset": "d3s2/ade20k-1pct", "device": "cpu", "teacher_arch": "unet", "generator_family": "pixel"}
+    config = make_config({**given, "budget": [1 / 3]})
+    cell = Cell("ade20k", "balanced", "guided", "torch", config.arch[0], 0.01, 0, budget=1 / 3)
+    words = shlex.split(command_of(cell, config))
+    assert not _beyond_choices(words[1:])
+    settings = [value for option, value in pairwise(words) if option == "--set"]
+    budget = float(words[words.index("--budgets") + 1])
+    again = make_config({"preset": config.preset, "budget": [budget]}, None, settings)
+    for name in (*given, "budget"):
+        assert getattr(again, name) == getattr(config, name)
+
+
 def test_the_same_cell_is_found_whatever_the_version_of_the_code(file: Path) -> None:
     record = json.loads(file.read_text())
     newer, other = json.loads(file.read_text()), json.loads(file.read_text())
@@ -170,7 +218,9 @@ def test_a_rerun_that_differs_is_an_exit_code(
     file: Path, monkeypatch: pytest.MonkeyPatch, again: float, options: tuple[str, ...], code: int
 ) -> None:
     asked: list[list[str]] = []
-    monkeypatch.setattr("d3s2bench.upkeep.rerun.rerun", lambda record, more: asked.append(more) or Rerun(20.0, again))
+    monkeypatch.setattr(
+        "d3s2bench.upkeep.rerun.rerun", lambda record, more, trusted: asked.append(more) or Rerun(20.0, again)
+    )
     found, text = said(file, "--rerun", "--data-root", "tiny=somewhere", *options)
     assert found == code
     assert asked == [["--data-root", "tiny=somewhere"]]
