@@ -65,8 +65,9 @@ class Board:
 
     @cached_property
     def ranks(self) -> Mapping[Method, float]:
-        """Average rank over the columns of the methods that all of them have; NaN for the others."""
-        means = {k: _means(column) for k, column in enumerate(self.columns)}
+        """Average rank over the columns of the methods that all of them have; NaN for the others. A column of the full
+        train set alone ranks nothing."""
+        means = {k: found for k, column in enumerate(self.columns) if (found := _means(column))}
         return dict(average_ranks(pd.DataFrame(means, index=list(self.names), dtype="float64")))
 
     @cached_property

@@ -23,12 +23,12 @@ class Comparison:
     corrected: float
     """p after Holm's correction for the comparisons of the family."""
     enough: bool
-    """Whether so few repetitions could have shown a difference at all, with so many comparisons."""
+    """Whether so few repetitions can show a difference as the first of so many comparisons."""
     improvement: float
 
     @property
     def different(self) -> bool:
-        return self.enough and self.corrected <= ALPHA
+        return self.corrected <= ALPHA
 
 
 def compare_all(pairs: Sequence[tuple[Row, Row]]) -> list[Comparison]:
@@ -74,7 +74,8 @@ def podium(rows: Sequence[Row]) -> Podium:
         return Podium()
     tested = compare_all([(row, ranked[0]) for row in ranked[1:]])
     if not any(test.enough for test in tested):
-        return Podium(least_p=min(1.0, resolution(max(test.n for test in tested)) * len(tested)))
+        family = sum(not math.isnan(test.p) for test in tested)
+        return Podium(least_p=min(1.0, resolution(max(test.n for test in tested)) * max(1, family)))
     alike = (test.row.setting for test in tested if test.enough and not test.different)
     return Podium(frozenset((ranked[0].setting, *alike)), ranked[1].setting)
 

@@ -18,7 +18,7 @@ from d3s2bench_leaderboards.marks import Marked
 from d3s2bench_leaderboards.metrics import MIOU, Metric
 from d3s2bench_leaderboards.rows import Row
 from d3s2bench_leaderboards.scope import Scope
-from d3s2bench_leaderboards.significance import ALPHA
+from d3s2bench_leaderboards.significance import ALPHA, EXACT
 from d3s2bench_leaderboards.tex import escape, number
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ Grey: controls and the full train set, which has no rank. {-}{-}: no record.
 rank: mean over the columns, of the methods that all columns have. Columns of different protocols are not comparable."""
 TESTED = rf"""$^*$: differs from random + real.
 Bold: the best and all that are not significantly worse, controls included. Underlined: the second mean.
-Both by the two-sided exact sign-flip test over common repetitions with Holm's correction within a column,
-$\alpha = {ALPHA}$."""
+Both by the two-sided sign-flip test over common repetitions, exact up to {EXACT} of them, with Holm's correction within
+a column, $\alpha = {ALPHA}$."""
 CLAIMED = r"""Claimed: what others published, under their own protocols; not measured here, not comparable with the rows
 above."""
-BEHIND = r"""Against random + real, over the n repetitions that both have: mean paired difference, p of the exact
+BEHIND = r"""Against random + real, over the n repetitions that both have: mean paired difference, p of the
 sign-flip test, p corrected within the column (Holm), and the share of all pairs of repetitions in which the method is
 better (ties half)."""
 INTERVAL = r"""Interval: 95\,\%, percentile bootstrap over repetitions and test images, the same images for both."""
@@ -44,7 +44,7 @@ def tables(scope: Scope, options: Latex) -> str:
     """A table environment, and a second one for the tests; a comment alone when nothing is finished."""
     rows = scope.rows
     if not rows:
-        return "% No record is finished.\n"
+        return f"% {' '.join(scope.view.nothing.split())}\n"
     made = scope.grid(options)
     references = _converged(rows, made, scope.metric)
     told = [escape(text) for text in (scope.view.told,) if text]

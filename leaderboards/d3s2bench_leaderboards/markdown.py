@@ -58,7 +58,7 @@ class Markdown(View):
 
 def _table(scope: Scope, view: View) -> str:
     if not scope.rows:
-        return "No record is finished."
+        return cells.escape(view.nothing)
     table, note = (_grid(scope, view), GRID) if view.pivots else (_lines(scope), NOTE)
     said = note.format(metric=scope.metric.inline, label=scope.metric.label, missing=MISSING)
     return "\n".join([f"{table}\n\n{said}", *filter(None, [cells.escape(view.told)])])

@@ -27,6 +27,7 @@ from d3s2bench_leaderboards.page_data import behind, embedded, name_of
 from d3s2bench_leaderboards.panels import Panel, choose, panels
 from d3s2bench_leaderboards.rows import Row
 from d3s2bench_leaderboards.scope import Scope
+from d3s2bench_leaderboards.significance import EXACT
 from d3s2bench_leaderboards.svg import marker, svg
 from d3s2bench_leaderboards.view import METHOD
 
@@ -70,6 +71,8 @@ def page(scope: Scope, options: Html) -> str:
         failures=sorted({sections.failure(record) for record in scope.records if record["status"] != "ok"}),
         data=Markup(embedded(_data(scope, made, options) if made else {"classes": [], "rows": {}})),
         percent=cells.percent,
+        exact=EXACT,
+        nothing=options.nothing,
     )
 
 

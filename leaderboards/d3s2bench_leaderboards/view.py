@@ -44,6 +44,11 @@ class Lens:
         """A sentence on what is left out; empty for everything."""
         return f"Shown: {', '.join(self.where)}." if self.where else ""
 
+    @property
+    def nothing(self) -> str:
+        """What is said where there is nothing to show."""
+        return f"No finished record is of {', '.join(self.where)}." if self.where else "No record is finished."
+
     def filter(self) -> Callable[[Setting], bool]:
         """Whether a setting is shown. Raises ConfigError for a condition that cannot be read."""
         conditions = [_condition(text) for text in self.where]
@@ -102,7 +107,7 @@ def _condition(text: str) -> Callable[[Setting], bool]:
 def _is(setting: Setting, key: str, wanted: str) -> bool:
     """The full train set is the reference of every rate. A protocol goes by its first digits."""
     if key == "rate":
-        return setting.selector.name == "full" or setting.rate == _rate(wanted)
+        return setting.selector.name == "full" or math.isclose(setting.rate, _rate(wanted))
     value = str(facet(setting, key))
     return value.startswith(wanted) if key == "protocol" else fnmatchcase(value, wanted)
 

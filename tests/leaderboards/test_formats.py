@@ -12,8 +12,12 @@ from record_fakes import CONVERGED, record
 
 import d3s2bench_leaderboards
 from d3s2bench.interfaces import Renderer
+from d3s2bench_leaderboards.columns import board
 from d3s2bench_leaderboards.csv import Csv
+from d3s2bench_leaderboards.html import Html
+from d3s2bench_leaderboards.latex import Latex
 from d3s2bench_leaderboards.markdown import Markdown
+from d3s2bench_leaderboards.rows import gather
 
 RECORDS = [
     *(record(miou=m, seed=s) for s, m in enumerate([15.0, 16.0])),
@@ -109,6 +113,25 @@ def test_a_score_that_is_no_number_spoils_its_own_row_alone() -> None:
 def test_nothing_finished(records: list[dict[str, object]]) -> None:
     assert Markdown().render(records).startswith("No record is finished.")
     assert Csv().render(records).splitlines() == [Csv().render(RECORDS).splitlines()[0]]
+
+
+def test_nothing_of_what_is_asked_for() -> None:
+    told = "No finished record is of arch=none, rate=5%."
+    view = {"where": ("arch=none", "rate=5%")}
+    assert Markdown(**view).render(RECORDS).startswith(told)
+    assert Latex(**view).render(RECORDS) == "% No finished record is of arch=none, rate=5%.\n"
+    assert told in Html(**view).render(RECORDS)
+
+
+def test_a_rate_in_percent_is_found() -> None:
+    assert "0.7 %" in Markdown(where=("rate=0.7%",)).render([record(rate=0.007)])
+
+
+def test_a_column_of_the_full_train_set_alone_ranks_nothing() -> None:
+    methods = [record(name, miou=score, seed=s) for name, score in (("random", 20.0), ("a", 21.0)) for s in range(2)]
+    alone = record("full", miou=50.0, arch="deeplab")
+    ranks = board(gather([*methods, alone])).ranks
+    assert sorted(rank for rank in ranks.values() if rank == rank) == [1, 2]
 
 
 def test_csv_is_unrounded() -> None:

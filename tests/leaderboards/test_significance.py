@@ -127,6 +127,20 @@ def test_podium_needs_repetitions_that_could_tell() -> None:
     assert enough.second is not None and enough.second.selector.name == "b" and enough.least_p is None
 
 
+def test_what_cannot_be_tested_is_no_comparison() -> None:
+    """c shares no repetition with the best: one comparison is left, of five."""
+    apart = [record("c", miou=6.0, seed=s) for s in range(7, 9)]
+    rows = gather([*method("a", *[9.0] * 5), *method("b", *[7.0] * 5), *apart])
+    assert podium(rows).least_p == 0.0625
+
+
+def test_what_holm_rejects_differs_though_it_has_few_repetitions() -> None:
+    """The first of the two has p = 2/2^10, so that the second, 2/2^6, is corrected for itself alone."""
+    rows = gather([*method("random", *[5.0] * 10), *method("a", *[6.0] * 10), *method("b", *[7.0] * 6)])
+    tests = {test.row.setting.selector.name: test for test in with_random(rows, Controls(rows))}
+    assert tests["b"].corrected == 0.03125 and tests["b"].different
+
+
 def test_nothing_is_bold_beside_a_best_with_one_repetition() -> None:
     rows = gather(method("a", 9.0) + method("b", *[7.0] * 10))
     assert not podium(rows).best and podium(rows).least_p == 1
