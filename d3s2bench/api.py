@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from d3s2bench.config import RunConfig, make_config
-from d3s2bench.errors import StageError, StoreError
+from d3s2bench.errors import ConfigError, StageError, StoreError
 from d3s2bench.execution.events import Distilled, Tabled, Tell, untold
 from d3s2bench.execution.runner import Order, Outcome, execute
 from d3s2bench.files import digest, file_sha256, read_json
@@ -79,18 +79,31 @@ def evaluate(folder: Path, config: RunConfig | None = None, on_event: Tell = unt
 
 
 def train(kind: str, config: RunConfig | None = None, save: Path | None = None, **given: Any) -> list[Path]:
-    """Trains the teacher or the generator of each dataset in the store; ``save`` copies it to a folder.
+    """Trains the teacher or the generator of each dataset in the store; ``save`` copies that of the one dataset to a
+    folder.
 
     Raises:
+        ConfigError: several datasets and one folder.
+        StoreError: there is something in that folder.
         StageError: the training failed.
     """
     config, workspace, planner = _start(config, given)
+    if save is not None:
+        _check_place(save, config.dataset)
     nodes = [planner.model(kind, dataset) for dataset in config.dataset]
     _execute_or_raise(planner.plan, config, workspace)
     folders = [workspace.store.path(kind, node.key) for node in nodes]
     if save is not None:
         shutil.copytree(folders[0], save, dirs_exist_ok=True)
     return folders
+
+
+def _check_place(save: Path, datasets: list[str]) -> None:
+    """Before a training, not after it."""
+    if len(datasets) > 1:
+        raise ConfigError(f"--save {save} is one folder for {', '.join(datasets)}: train one dataset at a time")
+    if save.exists() and (not save.is_dir() or any(save.iterdir())):
+        raise StoreError(f"{save} is not empty: what is there would mix with what is made, give another --save")
 
 
 def leaderboard(
@@ -104,13 +117,9 @@ def leaderboard(
     return made
 
 
-def render(records: Iterable[dict[str, Any]], format: str = "markdown") -> str:
-    """Records as a table in one of the registered formats."""
-    table: str = registry().create("renderer", format).render(records)
-    return table
-
-
 def _start(config: RunConfig | None, given: dict[str, Any]) -> tuple[RunConfig, Workspace, Planner]:
+    if config and given:
+        raise ConfigError(f"both a config and {', '.join(given)} are given: set them in the config")
     config = config or make_config(given)
     workspace = Workspace.of(config)
     if config.strict_plugins:
@@ -128,15 +137,17 @@ def _scored(made: Plan, config: RunConfig, workspace: Workspace, on_event: Tell)
     log, observers = WandbLog(config, workspace), Observers(config, workspace)
 
     def logged(node: Node) -> None:
+        record = _read(node, workspace)
         for each in (log, observers):
-            each.record(_read(node, workspace), node.run["dataset"])
+            each.record(record, node.run["dataset"])
 
     outcome = execute(made, workspace, _order(config, workspace), logged, on_event)
     references = [import_reference(file, workspace.out) for file in made.references]
     records = [_read(made.nodes[key], workspace) for key in made.records]
     log.finish(len(records) + len(references))
     observers.finish()
-    result = Result(records + references, render(records + references), outcome.failed | outcome.skipped)
+    table = registry().create("renderer", "markdown").render(records + references)
+    result = Result(records + references, table, outcome.failed | outcome.skipped)
     on_event(Tabled(result.table, len(result.records), result.problems))
     return result
 

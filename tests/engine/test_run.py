@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from tiny_dataset import write_tiny_dataset
 
+from d3s2bench import ConfigError, StoreError, run
+from d3s2bench.api import train
+from d3s2bench.config import make_config
 from d3s2bench.results.records import read_records, recomputed_miou
 
 pytestmark = pytest.mark.xdist_group("run")  # one finished run serves them all
@@ -174,6 +177,21 @@ def test_the_python_function_gives_the_same_numbers(finished: Path, tmp_path: Pa
         and record["spec"]["evaluator"]["options"]["labels"] == "hard"
     ]
     assert json.loads(made.stdout) == expected
+
+
+def test_a_config_and_its_fields_are_not_mixed(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="both a config and seed, rate are given"):
+        run(make_config({"out": str(tmp_path)}), seed=[1], rate=[0.1])
+
+
+def test_a_model_is_saved_to_one_folder_that_is_empty(tiny: Path, tmp_path: Path) -> None:
+    given = {"out": str(tmp_path / "runs"), "data_root": {"tiny": str(tiny)}}
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "model.safetensors").touch()
+    with pytest.raises(StoreError, match=r"models is not empty: .* give another --save"):
+        train("teacher", make_config({**given, "dataset": ["tiny"]}), save=tmp_path / "models")
+    with pytest.raises(ConfigError, match="is one folder for tiny, scenes: train one dataset at a time"):
+        train("teacher", make_config({**given, "dataset": ["tiny", "scenes"]}), save=tmp_path / "new")
 
 
 def test_two_runs_on_one_folder_share_the_work(finished: Path, tmp_path: Path) -> None:
