@@ -210,7 +210,6 @@ def _outlook(plan: Plan, store: Store) -> str:
 def _finish(result: Result, config: RunConfig, as_json: bool) -> None:
     if not as_json:
         typer.echo(result.table, nl=not result.table.endswith("\n"))
-    for folder in sorted({str(Path(config.out) / "records")}):
-        typer.echo(f"records: {folder}", err=True)
+    typer.echo(f"records: {Path(config.out) / 'records'}", err=True)
     if result.problems:
         raise typer.Exit(1)

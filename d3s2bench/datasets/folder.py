@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from d3s2bench.datasets.pair_size import check_size
 from d3s2bench.errors import DatasetError
 from d3s2bench.files import digest, file_sha256, image_size, read_image, read_mask, write_json
 from d3s2bench.values import IGNORE, Image, Mask
@@ -38,12 +39,7 @@ class FolderSplit:
 
     def mask(self, i: int) -> Mask:
         image, annotation = self.pairs[i]
-        mask = read_mask(annotation, self.num_classes, self.ignore)
-        size = image_size(image)
-        if mask.shape[::-1] != size:
-            found = f"{mask.shape[1]}×{mask.shape[0]}"
-            raise DatasetError(f"{annotation} is {found}, but its image is {size[0]}×{size[1]}: they must be equal")
-        return mask
+        return check_size(read_mask(annotation, self.num_classes, self.ignore), image_size(image), annotation)
 
 
 @dataclass(frozen=True)
@@ -81,11 +77,7 @@ class Folder:
 
     @property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
-        rows = self._description.get("palette") or [default_colour(i) for i in range(len(self.classes))]
-        if not is_palette(rows, len(self.classes)):
-            wanted = f"a list of {len(self.classes)} colours [r, g, b], one per class, each 0 to 255"
-            raise DatasetError(f"{self.root / 'classes.json'}: palette must be {wanted}")
-        return tuple((r, g, b) for r, g, b in rows)
+        return palette_of(self._description.get("palette"), len(self.classes), self.root / "classes.json")
 
     @property
     def ignore_index(self) -> int:
@@ -125,8 +117,14 @@ def is_class_list(value: Any) -> bool:
     return isinstance(value, list) and 1 <= len(value) <= IGNORE and all(isinstance(name, str) for name in value)
 
 
-def is_palette(rows: Any, count: int) -> bool:
-    return isinstance(rows, list) and len(rows) == count and all(_is_colour(row) for row in rows)
+def palette_of(given: Any, count: int, file: Path) -> tuple[tuple[int, int, int], ...]:
+    """The colours that ``file`` gives for so many classes, or ours where it gives none. Raises DatasetError."""
+    if not given:
+        return tuple(default_colour(i) for i in range(count))
+    if not (isinstance(given, list) and len(given) == count and all(map(_is_colour, given))):
+        wanted = f"a list of {count} colours [r, g, b], one per class, each 0 to 255"
+        raise DatasetError(f"{file}: palette must be {wanted}")
+    return tuple((r, g, b) for r, g, b in given)
 
 
 def _is_colour(row: Any) -> bool:

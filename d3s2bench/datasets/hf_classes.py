@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from d3s2bench.datasets.class_table import RGB, ClassTable
-from d3s2bench.datasets.folder import default_colour, is_palette
+from d3s2bench.datasets.folder import default_colour, palette_of
 from d3s2bench.datasets.label_map import OUTSIDE, UNKNOWN
 from d3s2bench.errors import DatasetError
 from d3s2bench.values import IGNORE
@@ -53,15 +53,12 @@ def classes_of_file(file: Path) -> ClassList:
     ``{"id": "name", …}``. Raises DatasetError for a file that is missing or says something else."""
     about = _description(file)
     ids, names = _ids_and_names(about.get("classes", about), file)
-    palette = about.get("palette") or [default_colour(i) for i in range(len(names))]
-    if not is_palette(palette, len(names)):
-        raise DatasetError(f"{file}: palette must be {len(names)} colours [r, g, b], each 0 to 255")
+    palette = palette_of(about.get("palette"), len(names), file)
     ignore = about.get("ignore_index", IGNORE)
     if not isinstance(ignore, int):
         raise DatasetError(f"{file}: ignore_index is {ignore!r}: it must be a whole number")
-    colours = tuple((r, g, b) for r, g, b in palette)
     ignored = () if ignore == IGNORE else (ignore,)
-    return ClassList(str(file), ids, names, colours, ignored, bool(about.get("redistributable", False)))
+    return ClassList(str(file), ids, names, palette, ignored, bool(about.get("redistributable", False)))
 
 
 def _description(file: Path) -> dict[str, Any]:

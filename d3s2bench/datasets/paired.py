@@ -13,6 +13,7 @@ from d3s2bench.datasets.catalogue import entry
 from d3s2bench.datasets.class_table import RGB, ClassTable
 from d3s2bench.datasets.folder import IMAGE_SUFFIXES, cached_hashes
 from d3s2bench.datasets.label_map import LabelMap
+from d3s2bench.datasets.pair_size import check_size
 from d3s2bench.errors import DatasetError
 from d3s2bench.files import digest, image_size, read_image
 from d3s2bench.values import Image, Mask
@@ -44,12 +45,7 @@ class PairedSplit:
 
     def mask(self, i: int) -> Mask:
         pair = self.pairs[i]
-        mask = pair.labels.read(pair.mask)
-        size = image_size(pair.image)
-        if mask.shape[::-1] != size:
-            found = f"{mask.shape[1]}×{mask.shape[0]}"
-            raise DatasetError(f"{pair.mask} is {found}, but its image is {size[0]}×{size[1]}: they must be equal")
-        return mask
+        return check_size(pair.labels.read(pair.mask), image_size(pair.image), pair.mask)
 
 
 @dataclass(frozen=True)

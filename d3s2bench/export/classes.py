@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from d3s2bench.datasets.class_table import RGB
-from d3s2bench.datasets.folder import default_colour, is_class_list, is_palette
+from d3s2bench.datasets.folder import is_class_list, palette_of
 from d3s2bench.errors import DatasetError
 from d3s2bench.files import read_json
 from d3s2bench.interfaces import Dataset
@@ -45,13 +45,10 @@ def _recorded(manifest: Path) -> Classes | None:
     about = found.get("dataset") if isinstance(found, Mapping) else None
     if not isinstance(about, Mapping) or "classes" not in about:
         return None
-    names, palette = about["classes"], about.get("palette")
+    names = about["classes"]
     if not is_class_list(names) or not all(map(_is_text, names)):
         raise DatasetError(f"{manifest}: classes must be a list of 1 to 255 names")
-    palette = palette or [default_colour(i) for i in range(len(names))]
-    if not is_palette(palette, len(names)):
-        raise DatasetError(f"{manifest}: palette must be {len(names)} colours [r, g, b], each 0 to 255")
-    return Classes(tuple(names), tuple((r, g, b) for r, g, b in palette))
+    return Classes(tuple(names), palette_of(about.get("palette"), len(names), manifest))
 
 
 def _is_text(name: Any) -> bool:

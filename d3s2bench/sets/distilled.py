@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from d3s2bench.datasets.pair_size import check_size
 from d3s2bench.errors import DatasetError, StageError
 from d3s2bench.files import file_sha256, image_size, mask_png, png, read_image, read_json, read_mask, write_bytes
 from d3s2bench.values import Image, Json, Mask, Sample
 
 MANIFEST = "manifest.json"
-JOURNAL = "samples.jsonl"
+JOURNAL = "scratch/samples.jsonl"
+"""In the part of a working folder that goes last, when the stage has described itself: no kill before loses images."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,7 @@ class DistilledSet:
 
     def mask(self, i: int) -> Mask:
         file = self._file("annotations", i)
-        mask = read_mask(file, self.num_classes)
-        size = image_size(self._file("images", i))
-        if mask.shape[::-1] != size:
-            raise DatasetError(f"{file} is {mask.shape[1]}×{mask.shape[0]}, but its image is {size[0]}×{size[1]}")
-        return mask
+        return check_size(read_mask(file, self.num_classes), image_size(self._file("images", i)), file)
 
     def _file(self, part: str, i: int) -> Path:
         return self.folder / part / f"{self.names[i]}.png"
@@ -102,6 +100,7 @@ def write_samples(
     Returns a row per sample for the manifest: name, sources, provenance, sha256 of its files.
     """
     rows = _finished(folder / JOURNAL)
+    (folder / JOURNAL).parent.mkdir(parents=True, exist_ok=True)
     with (folder / JOURNAL).open("w", encoding="utf-8") as journal:
         journal.writelines(json.dumps(row) + "\n" for row in rows)
         journal.flush()

@@ -16,6 +16,7 @@ from d3s2bench_leaderboards.latex_board import board_tables, quantity
 from d3s2bench_leaderboards.latex_layout import line, note, table, tabular
 from d3s2bench_leaderboards.marks import Marked
 from d3s2bench_leaderboards.metrics import MIOU, Metric
+from d3s2bench_leaderboards.names import with_labels
 from d3s2bench_leaderboards.rows import Row
 from d3s2bench_leaderboards.scope import Scope
 from d3s2bench_leaderboards.significance import ALPHA, EXACT
@@ -110,7 +111,7 @@ def _test(
 ) -> str:
     setting = column.dataset, cells.percent(column.rate), column.arch, column.protocol[:8]
     selector, synth, labels = name
-    method = f"{selector} + {synth}" + ("" if labels == "hard" else f", {labels} labels")
+    method = with_labels(f"{selector} + {synth}", labels)
     interval = [_interval(test, counts, options.resamples)] if counts else []
     gap = quantity(test.mean, test.row.metric, "+")
     numbers = [gap, *interval, _p(test.p), _p(test.corrected), number(test.improvement)]

@@ -47,3 +47,8 @@ def _plain(value: str) -> str:
     """A JSON text without the quotes of a string."""
     loaded = json.loads(value)
     return loaded if isinstance(loaded, str) else value
+
+
+def with_labels(method: str, labels: str) -> str:
+    """``selector + synth``; labels that are not hard stand behind a comma."""
+    return method if labels == "hard" else f"{method}, {labels} labels"

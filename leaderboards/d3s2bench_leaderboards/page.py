@@ -23,6 +23,7 @@ from d3s2bench_leaderboards.gallery import gallery
 from d3s2bench_leaderboards.grid import Grid, Key
 from d3s2bench_leaderboards.marks import Entry
 from d3s2bench_leaderboards.metrics import MIOU, Metric
+from d3s2bench_leaderboards.names import with_labels
 from d3s2bench_leaderboards.page_data import behind, embedded, name_of
 from d3s2bench_leaderboards.panels import Panel, choose, panels
 from d3s2bench_leaderboards.rows import Row
@@ -184,7 +185,7 @@ def line_name(grid: Grid, line: Key) -> str:
     """``selector + synth``; labels that are not hard stand behind a comma."""
     texts = dict(zip(grid.stub, grid.texts(line, grid.stub), strict=True))
     labels = texts.pop("labels", "hard")
-    return " + ".join(texts.values()) + ("" if labels == "hard" else f", {labels} labels")
+    return with_labels(" + ".join(texts.values()), labels)
 
 
 def _data(scope: Scope, made: Grid, options: Html) -> dict[str, Any]:

@@ -11,10 +11,9 @@ from urllib.parse import quote
 from d3s2bench import Json
 from d3s2bench_leaderboards import cells
 from d3s2bench_leaderboards.panels import class_points
-from d3s2bench_leaderboards.rows import Row
+from d3s2bench_leaderboards.rows import MODELS, Row
 
 ESCAPED = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&"})
-MODELS = ("teacher", "generator")
 
 
 def embedded(value: Any) -> str:

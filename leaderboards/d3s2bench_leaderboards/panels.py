@@ -12,9 +12,10 @@ from typing import Any
 from d3s2bench_leaderboards import cells
 from d3s2bench_leaderboards.bootstrap import CountsFolder
 from d3s2bench_leaderboards.columns import Board, Column, Method
+from d3s2bench_leaderboards.figures import KINDS
+from d3s2bench_leaderboards.names import with_labels
 from d3s2bench_leaderboards.rows import Row, sample_std
 
-KINDS = ("rate", "budget", "bytes", "cost", "classes")
 COSTS: Mapping[str, tuple[str, Callable[[Row], float | None]]] = {
     "bytes": ("bytes of the distilled set", lambda row: row.bytes),
     "cost": ("seconds to select, make and train", lambda row: row.seconds),
@@ -88,7 +89,7 @@ def choose(board: Board, most: int) -> Chosen:
 
 def method_name(texts: tuple[str, str, str]) -> str:
     selector, synth, labels = texts
-    return f"{selector}+{synth}" + ("" if labels == "hard" else f", {labels} labels")
+    return with_labels(f"{selector}+{synth}", labels)
 
 
 def panels(

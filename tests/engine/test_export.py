@@ -134,7 +134,7 @@ def set_dataset(value: Any) -> Callable[[Path], None]:
         (set_dataset({"classes": "abcde"}), r"manifest\.json: classes must be a list of 1 to 255 names"),
         (set_dataset({"classes": ["a", 2]}), r"manifest\.json: classes must be a list"),
         (set_dataset({"classes": ["a", "\ud83d"]}), r"manifest\.json: classes must be a list"),
-        (set_dataset({"classes": ["a"], "palette": [[1, 2, "x"]]}), "palette must be 1 colours"),
+        (set_dataset({"classes": ["a"], "palette": [[1, 2, "x"]]}), "palette must be a list of 1 colours"),
     ],
 )
 def test_classes_that_are_not_known(made: Path, change: Callable[[Path], None], message: str) -> None:

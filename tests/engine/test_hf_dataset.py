@@ -291,7 +291,7 @@ BAD_SETS: dict[str, tuple[Damage, dict[str, Any], str]] = {
             and (r / "classes.json").write_text('{"classes": ["a"], "palette": [[1, 2]]}')
         ),
         {},
-        "palette must be 1 colours",
+        "palette must be a list of 1 colours",
     ),
     "ignores a negative id": (lambda r: None, {"ignored": (-1,)}, "with ids from 0 to 65534, and such ids to ignore"),
     "no image column": (lambda r: None, {"image_column": "pixels"}, "train has no column 'pixels': its columns are"),
