@@ -17,6 +17,7 @@ PARTS = (
     "selector",
     "synthesizer",
     "guidance",
+    "over the photographs",
     "together",
     "teacher alone",
     "beyond the teacher",
@@ -47,9 +48,10 @@ def gains(rows: Sequence[Row], controls: Controls | None = None, named: Names | 
     """One line for each part of a gain whose controls are there, in the order of ``PARTS`` within each selector S.
 
     selector: S+real − random+real. synthesizer: S+layout − S+real. For each synthesizer X: guidance, X − layout of the
-    same generator and the same options where both have them; together, S+X − random+real; beyond the teacher, S+X −
-    S+real with soft labels; interaction of selector and synthesizer, (S+X − S+real) − (random+X − random+real).
-    teacher alone: S+real with soft labels − S+real.
+    same generator and the same options where both have them; over the photographs, S+X − S+real (of layout that is
+    the part synthesizer); together, S+X − random+real; beyond the teacher, S+X − S+real with soft labels; interaction
+    of selector and synthesizer, (S+X − S+real) − (random+X − random+real). teacher alone: S+real with soft labels −
+    S+real.
 
     ``n`` counts the repetitions that all rows of a difference have; ``mean`` and ``std`` (sample) are over these, in
     mIoU; ``low`` and ``high`` bound the 95 % interval of the paired t test. All but the mean are missing for n = 1.
@@ -82,6 +84,7 @@ def _generated(row: Row, real: Row | None, soft: Row | None, controls: Controls)
         yield "synthesizer", (row, real)
     else:
         yield "guidance", (row, controls.unguided(row))
+        yield "over the photographs", (row, real)
     random = controls.random_real(row)
     yield "together", (row, random)
     yield "beyond the teacher", (row, soft)

@@ -58,6 +58,7 @@ def test_every_part_by_hand() -> None:
         {
             "selector": (5 + 3 + 4) / 3,
             "guidance": (5 + 6 + 4) / 3,
+            "over the photographs": ((7 - 5) + (8 - 3) + (6 - 4)) / 3,
             "together": (7 + 8 + 6) / 3,
             "teacher alone": (6 + 7 + 8) / 3,
             "beyond the teacher": (-4 - 2 - 6) / 3,
