@@ -27,12 +27,15 @@ if TYPE_CHECKING:
         unknown_name,
     )
     from d3s2bench.execution.remote import run_task
+    from d3s2bench.files import file_sha256
     from d3s2bench.hookspecs import hookimpl
+    from d3s2bench.hub import pretrained_folder, pretrained_sha256
     from d3s2bench.interfaces import Context, Dataset, Folders, Generator, Site, Split, Tap, Task, Teacher
     from d3s2bench.metrics import scores
-    from d3s2bench.pretrained import pretrained_folder, pretrained_sha256
+    from d3s2bench.plugins import configure, options_of
     from d3s2bench.seeds import derive_seed
     from d3s2bench.sets.distilled import DistilledSet
+    from d3s2bench.sets.mask_index import build_mask_index
     from d3s2bench.values import IGNORE, Budget, Counts, Image, Json, Mask, MaskIndex, Sample, Selection
 
 _HOMES = {
@@ -40,6 +43,7 @@ _HOMES = {
     "checkpoint": ("train_steps",),
     "component": ("Component",),
     "sets.distilled": ("DistilledSet",),
+    "sets.mask_index": ("build_mask_index",),
     "errors": (
         "BudgetError",
         "ConfigError",
@@ -55,10 +59,12 @@ _HOMES = {
         "unknown_name",
     ),
     "execution.remote": ("run_task",),
+    "files": ("file_sha256",),
     "hookspecs": ("hookimpl",),
+    "hub": ("pretrained_folder", "pretrained_sha256"),
     "interfaces": ("Context", "Dataset", "Folders", "Generator", "Site", "Split", "Tap", "Task", "Teacher"),
     "metrics": ("scores",),
-    "pretrained": ("pretrained_folder", "pretrained_sha256"),
+    "plugins": ("configure", "options_of"),
     "seeds": ("derive_seed",),
     "values": (
         "IGNORE",
@@ -105,12 +111,16 @@ __all__ = [
     "Teacher",
     "UnknownNameError",
     "WorkerDied",
+    "build_mask_index",
+    "configure",
     "derive_seed",
     "distill",
     "evaluate",
+    "file_sha256",
     "first_line",
     "hookimpl",
     "leaderboard",
+    "options_of",
     "pretrained_folder",
     "pretrained_sha256",
     "run",

@@ -30,15 +30,12 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def identify(name: str, expected: str = "") -> str:
     """SHA-256 of the files of a folder, or of a backbone on the Hugging Face hub.
 
-    A name means the copy in the local cache; it is downloaded when there is none. Loads no model, imports no torch.
+    A name means the copy in the local cache; what is missing there is downloaded. Loads no model, imports no torch.
 
     Raises:
         ModelError: there is no such backbone, or its digest is not the expected one.
     """
-    found = pretrained_sha256(_folder(name), FILES)
-    if expected and found != expected:
-        raise ModelError(f"backbone '{name}' has SHA-256 {found[:12]}…, not {expected[:12]}…: its files have changed")
-    return found
+    return pretrained_sha256(_folder(name), FILES, f"backbone '{name}'", expected)
 
 
 def backbone_features(name: str, context: Context) -> NDArray[np.float64]:

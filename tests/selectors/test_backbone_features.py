@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +31,13 @@ from transformers import (
 
 from d3s2bench import Budget, ConfigError, ModelError
 from d3s2bench.plugins import configure, options_of
-from d3s2bench_selectors.backbone_features import backbone_features, identify
+from d3s2bench_selectors.backbone_features import PROCESSOR, backbone_features, identify
 from d3s2bench_selectors.herding import Herding, herding
 from d3s2bench_selectors.image_features import FEATURES
 from d3s2bench_selectors.k_center import KCenter, k_center
 
 SIZE = 16
+COMMIT = "c" * 40
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 MODELS = {
     "convnext": lambda: ConvNextV2Model(
@@ -146,6 +150,58 @@ def test_a_name_means_the_copy_in_the_cache(saved: Path, offline: Path) -> None:
     assert KCenter("someone/tiny").sha256 == identify(str(saved / "convnext"))
     found = backbone_features("someone/tiny", context(squares(3)))
     assert found.tolist() == backbone_features(str(saved / "convnext"), context(squares(3))).tolist()
+
+
+class Hub(BaseHTTPRequestHandler):
+    """The Hugging Face hub with the files of ``folder`` as the commit ``COMMIT`` of any repository, and no other."""
+
+    folder = Path()
+
+    def do_GET(self) -> None:
+        name = self.path.rpartition("/")[2]
+        if f"/tree/{COMMIT}" in self.path:
+            files = [
+                {"type": "file", "path": f.name, "size": f.stat().st_size, "oid": f.name} for f in self.folder.iterdir()
+            ]
+            self.answer(200, json.dumps(files).encode())
+        elif f"/resolve/{COMMIT}/" in self.path:
+            self.answer(200, (self.folder / name).read_bytes())
+        else:
+            self.answer(404, b"")
+
+    do_HEAD = do_GET
+
+    def answer(self, status: int, content: bytes) -> None:
+        self.send_response(status)
+        for header, value in {"Content-Length": str(len(content)), "ETag": '"e"', "X-Repo-Commit": COMMIT}.items():
+            self.send_header(header, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_a_copy_that_lacks_the_processor_is_completed(saved: Path, tmp_path: Path) -> None:
+    """As a program leaves it that reads config and weights alone. Without a network it is read as it is."""
+    cached = tmp_path / "models--someone--tiny" / "snapshots" / COMMIT
+    shutil.copytree(saved / "vit", cached)
+    (cached / PROCESSOR).unlink()
+    (tmp_path / "models--someone--tiny" / "refs").mkdir()
+    (tmp_path / "models--someone--tiny" / "refs" / "main").write_text(COMMIT)
+    partial, whole = identify(str(cached)), identify(str(saved / "vit"))
+    hub = ThreadingHTTPServer(("127.0.0.1", 0), type("Vit", (Hub,), {"folder": saved / "vit"}))
+    threading.Thread(target=hub.serve_forever, daemon=True).start()
+    place = {"HF_HUB_CACHE": str(tmp_path), "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "NO_PROXY": "*"}
+    code = "from d3s2bench_selectors.backbone_features import identify; print(identify('someone/tiny'))"
+    found = []
+    for offline in ("1", "0", "1"):
+        given = {**os.environ, **place, "HF_HUB_OFFLINE": offline}
+        made = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True)
+        found.append(made.stdout.strip() or made.stderr)
+    hub.shutdown()
+    assert found == [partial, whole, whole] and partial != whole
 
 
 @pytest.mark.parametrize("name", ["pixels", "someone/unknown", "/no/such/folder", "a b"])
