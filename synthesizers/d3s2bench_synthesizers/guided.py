@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from d3s2bench import ConfigError, Context, Sample, Selection, Teacher
 from d3s2bench_synthesizers.choice import KEEP, Choice
+from d3s2bench_synthesizers.options import check_options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,9 +81,7 @@ class Guided:
                 "'faithful', or 'hard' with 'seg' > 0",
             ),
         }
-        for option, (good, give) in valid.items():
-            if not good:
-                raise ConfigError(f"synth.guided.{option} is {getattr(self, option)}: give {give}")
+        check_options("synth.guided", vars(self), valid)
 
     def synthesize(self, selection: Selection, context: Context, start: int = 0) -> Iterator[Sample]:
         from d3s2bench_synthesizers.painting import paint

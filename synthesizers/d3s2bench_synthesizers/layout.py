@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from d3s2bench import ConfigError, Context, Sample, Selection
+from d3s2bench import Context, Sample, Selection
+from d3s2bench_synthesizers.options import check_options
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,8 @@ class Layout:
     generative: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for option in ("steps", "batch"):
-            if getattr(self, option) < 1:
-                raise ConfigError(f"synth.layout.{option} is {getattr(self, option)}: give 1 or more")
+        valid = {"steps": (self.steps >= 1, "1 or more"), "batch": (self.batch >= 1, "1 or more")}
+        check_options("synth.layout", vars(self), valid)
 
     def synthesize(self, selection: Selection, context: Context, start: int = 0) -> Iterator[Sample]:
         from d3s2bench_synthesizers.painting import paint

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from d3s2bench import ConfigError, Context, Sample, Selection
+from d3s2bench import Context, Sample, Selection
+from d3s2bench_synthesizers.options import check_options
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,7 @@ class ModeGuided:
             "strength": (0 <= self.strength <= 1, "0 to 1"),
             "window": (0 <= self.window[0] < self.window[1] <= 1, "two rising fractions of the steps, as 0,0.5"),
         }
-        for option, (good, give) in valid.items():
-            if not good:
-                raise ConfigError(f"synth.mode-guided.{option} is {getattr(self, option)}: give {give}")
+        check_options("synth.mode-guided", vars(self), valid)
 
     def synthesize(self, selection: Selection, context: Context, start: int = 0) -> Iterator[Sample]:
         """Raises ModelError for a generator of other classes."""

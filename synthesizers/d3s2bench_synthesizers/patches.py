@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from d3s2bench import IGNORE, ConfigError, Context, Image, Mask, Sample, Selection, derive_seed
+from d3s2bench_synthesizers.options import check_options
 from d3s2bench_synthesizers.resize import crop_image, crop_mask
 
 Box = tuple[int, int, int, int]
@@ -27,7 +28,7 @@ class Patch:
 
 @dataclass(frozen=True)
 class RandomCrops:
-    """Random resized crops that are not distorted.
+    """Random resized crops of a wanted aspect, or near it.
 
     Attributes:
         count: crops of each photograph.
@@ -120,6 +121,4 @@ def check_patch_options(method: str, options: dict[str, Any]) -> None:
         "scale": (0 < scale[0] <= scale[1] <= 1, "two rising shares of the area, as 0.08,1"),
         "ratio": (0 < ratio[0] <= ratio[1], "two rising factors of the aspect, as 0.75,1.33"),
     }
-    for option, (good, give) in valid.items():
-        if not good:
-            raise ConfigError(f"synth.{method}.{option} is {options[option]}: give {give}")
+    check_options(f"synth.{method}", options, valid)

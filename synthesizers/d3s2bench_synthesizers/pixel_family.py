@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from d3s2bench import ConfigError, Context, Split
+from d3s2bench import Context, Split
+from d3s2bench_synthesizers.options import check_options
 
 if TYPE_CHECKING:
     from d3s2bench_synthesizers.pixel_pipeline import LayoutToImagePipeline
@@ -47,14 +48,15 @@ class PixelFamily:
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
-        if self.precision not in ("fp32", "bf16"):
-            raise ConfigError(f"generator.pixel.precision is '{self.precision}': give 'fp32' or 'bf16'")
-        if any(width % 16 for width in self.channels):
-            raise ConfigError(f"generator.pixel.channels is {list(self.channels)}: give multiples of 16")
-        if not 0 <= self.attention <= len(self.channels):
-            raise ConfigError(f"generator.pixel.attention is {self.attention}: give 0 to {len(self.channels)} levels")
-        if not 0.1 <= self.crop <= 1:
-            raise ConfigError(f"generator.pixel.crop is {self.crop}: give a share of the side, 0.1 to 1")
+        levels = len(self.channels)
+        valid = {
+            "precision": (self.precision in ("fp32", "bf16"), "'fp32' or 'bf16'"),
+            "channels": (not any(width % 16 for width in self.channels), "multiples of 16"),
+            "attention": (0 <= self.attention <= levels, f"0 to {levels} levels"),
+            "crop": (0.1 <= self.crop <= 1, "a share of the side, 0.1 to 1"),
+        }
+        shown = {**vars(self), "precision": repr(self.precision), "channels": list(self.channels)}
+        check_options("generator.pixel", shown, valid)
 
     @property
     def unit(self) -> int:

@@ -4,8 +4,8 @@ Sun et al., "On the Diversity and Realism of Distilled Dataset: An Efficient Dat
 (arXiv 2312.03526), its realism score; details from the authors' code (github.com/LINs-lab/RDED, synthesize/utils.py).
 
 Re-implementation, carried over from classification. As there, each photograph gives ``candidates`` random resized crops
-of 8 to 100 % of its area, undistorted, at the size of a tile; the teacher scores each, and the one of lowest
-cross-entropy, the most realistic, is kept; ``factor``² of them are tiled into one image. What differs:
+of 8 to 100 % of the area of the largest, undistorted, at the size of a tile; the teacher scores each, and the one of
+lowest cross-entropy, the most realistic, is kept; ``factor``² of them are tiled into one image. What differs:
 
 1. The score is the mean of the teacher's cross-entropy over the labelled pixels of the crop, against the cropped mask;
    a crop without any comes last. Of equal ones the first is kept.
@@ -36,7 +36,7 @@ class Rded:
     Attributes:
         factor: tiles along a side.
         candidates: crops of each photograph, of which one is kept.
-        scale: least and greatest area of a crop, as shares of the photograph.
+        scale: least and greatest area of a crop, as shares of the largest one of the tile's aspect.
         ratio: least and greatest aspect of a crop, as multiples of the tile's; (1, 1) distorts nothing.
         seam: whether a line of one pixel between tiles is ignored.
     """
