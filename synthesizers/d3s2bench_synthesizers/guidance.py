@@ -45,8 +45,7 @@ class Guidance:
 
     def covers(self, k: int, steps: int) -> bool:
         """Whether step k of ``steps`` is guided."""
-        first = math.ceil(self.window[0] * steps)
-        return in_window(k, steps, self.window) and (k - first) % self.every == 0
+        return k in guided_steps(steps, self.window)[:: self.every]
 
     def of(self, sources: Sequence[int]) -> Guidance:
         """For a batch painted for these train images' masks: the same for all."""
@@ -96,9 +95,11 @@ class Guidance:
         return move * level.sigma / level.alpha
 
 
-def in_window(k: int, steps: int, window: tuple[float, float]) -> bool:
-    """Whether step k of ``steps`` lies in the window, a pair of fractions."""
-    return math.ceil(window[0] * steps) <= k < window[1] * steps
+def guided_steps(steps: int, window: tuple[float, float]) -> range:
+    """Those of ``steps`` that lie in the window, a pair of fractions."""
+    # 0.28 · 25 is 7.000000000000001, whose ceiling would be 8
+    first, stop = (math.ceil(round(share * steps, 9)) for share in window)
+    return range(first, stop)
 
 
 def identity(model: object) -> str:

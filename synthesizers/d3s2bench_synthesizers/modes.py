@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from d3s2bench import Context, Generator, derive_seed
-from d3s2bench_synthesizers.guidance import in_window
+from d3s2bench_synthesizers.guidance import guided_steps
 from d3s2bench_synthesizers.resize import resize_image
 from d3s2bench_synthesizers.sampling import NoiseLevel
 
@@ -71,7 +71,7 @@ class ModeGuidance:
 
     def covers(self, k: int, steps: int) -> bool:
         """Whether step k of ``steps`` is guided."""
-        return in_window(k, steps, self.window)
+        return k in guided_steps(steps, self.window)
 
     def __call__(self, generator: Generator, z: Tensor, t: Tensor, condition: Any, masks: Tensor) -> Tensor:
         """The generator's prediction at ``z``, corrected."""

@@ -10,7 +10,7 @@ from synthesis_fakes import SmallTeacher, small_generator
 from test_sampling import MASKS, double_generator
 from torch import Tensor
 
-from d3s2bench_synthesizers.guidance import Guidance, norm
+from d3s2bench_synthesizers.guidance import Guidance, guided_steps, norm
 from d3s2bench_synthesizers.sampling import NoiseLevel, sample
 from d3s2bench_synthesizers.terms import ClassFeatureMatching, SegmentationConsistency, class_statistics
 
@@ -155,6 +155,14 @@ def test_each_image_is_guided_by_itself() -> None:
     together = sample(generator, masks, [1, 2], 4, guidance)
     alone = [sample(generator, masks[i : i + 1], [seed], 4, guidance) for i, seed in enumerate((1, 2))]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-6, rtol=0)
+
+
+def test_a_window_is_taken_as_it_is_written() -> None:
+    """0.28 · 25 is 7, although the product of the two floats is a little more."""
+    assert guided_steps(25, (0.28, 1.0)) == range(7, 25) and guided_steps(25, (0.0, 0.28)) == range(7)
+    assert guided_steps(25, (0.3, 0.5)) == range(8, 13) and guided_steps(50, (0.0, 1.0)) == range(50)
+    guidance = Guidance(SmallTeacher(), TERMS, 0.1, window=(0.28, 0.5), every=2)
+    assert [k for k in range(25) if guidance.covers(k, 25)] == [7, 9, 11]
 
 
 def test_guidance_lowers_its_own_losses() -> None:
