@@ -7,13 +7,14 @@ models, what each class is called and coloured) after it has seen that the model
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from d3s2bench import ConfigError, Context, Dataset, ModelError, Split, first_line
 from d3s2bench_synthesizers.latent_options import PRECISIONS, SAVINGS, SLOT
+from d3s2bench_synthesizers.options import check_options
 
 if TYPE_CHECKING:
     from d3s2bench_synthesizers.latent_description import Description
@@ -65,9 +66,8 @@ class LatentFamily(ABC):
     savings: ClassVar[tuple[str, ...]] = tuple(SAVINGS)
 
     def __post_init__(self) -> None:
-        for name, (good, give) in self._valid().items():
-            if not good:
-                raise ConfigError(f"{self.option(name)} is {getattr(self, name)!r}: give {give}")
+        shown = {name: repr(value) for name, value in vars(self).items()}
+        check_options(f"generator.{self.name}", shown, self._valid())
 
     def option(self, name: str) -> str:
         """What an option is called on the command line."""
@@ -84,8 +84,10 @@ class LatentFamily(ABC):
 
         sources: dict[str, Any] = {name: settled(getattr(self, name)) for name in self._sources}
         options = replace(self, **sources)
-        description = options._describe(context.dataset)
-        _try_out(options._build(description, Path(), context.device))
+        described = options._describe(context.dataset)
+        folders, weights = options._locate(Path())
+        description = replace(described, weights=weights)
+        _try_out(options._build(description, folders, context.device))
         description.write(folder)
 
     def load(self, folder: Path, device: str) -> LatentGenerator:
@@ -101,7 +103,10 @@ class LatentFamily(ABC):
             options = type(self)(**description.options)
         except (TypeError, ConfigError) as error:
             raise ModelError(f"{folder / RECORD} has options that cannot be used ({error}): make it again") from error
-        return options._build(description, folder, device)
+        folders, weights = options._locate(folder)
+        if weights != description.weights:
+            raise ModelError(f"the models of generator '{description.identity}' have changed since: make it again")
+        return options._build(description, folders, device)
 
     def _valid(self) -> dict[str, tuple[bool, str]]:
         """Option → whether it is good, and what to give."""
@@ -133,6 +138,7 @@ class LatentFamily(ABC):
         return [words(name) for name in names]
 
     def _describe(self, dataset: Dataset) -> Description:
+        """All but the fingerprint of the models, which takes their whole reading."""
         from d3s2bench_synthesizers.latent_description import Description, renamed
 
         names = renamed(dataset, self.rename, self.option("rename"))
@@ -144,7 +150,7 @@ class LatentFamily(ABC):
             words=tuple(self._words(names)),
             colours=tuple(self._colours(names, dataset)),
             options=asdict(self),
-            weights=self._locate(Path())[1],
+            weights="",
         )
 
     def _locate(self, beside: Path) -> tuple[dict[str, Path], str]:
@@ -157,14 +163,11 @@ class LatentFamily(ABC):
         }
         return folders, fingerprint([(folders[name], files) for name, files in wanted.items()])
 
-    def _build(self, description: Description, beside: Path, device: str) -> LatentGenerator:
+    def _build(self, description: Description, folders: Mapping[str, Path], device: str) -> LatentGenerator:
         from d3s2bench_synthesizers.latent_generator import LatentGenerator
         from d3s2bench_synthesizers.latent_models import Loader
         from d3s2bench_synthesizers.latent_prompts import Prompts
 
-        folders, weights = self._locate(beside)
-        if weights != description.weights:
-            raise ModelError(f"the models of generator '{description.identity}' have changed since: make it again")
         loader = Loader(folders, device, self.precision, self.memory)
         models = loader.stable_diffusion()
         length = models.text_encoder.config.max_position_embeddings

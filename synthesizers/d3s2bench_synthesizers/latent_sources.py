@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from d3s2bench import ModelError, first_line
+from d3s2bench import ModelError, file_sha256, first_line
 
 NETWORK = ("config.json", "diffusion_pytorch_model.safetensors")
 """The files of one network in the diffusers layout: no pickles, no code."""
@@ -63,7 +63,5 @@ def fingerprint(folders: Sequence[tuple[Path, Sequence[str]]]) -> str:
     total = hashlib.sha256()
     for folder, wanted in folders:
         for file in sorted(file for pattern in wanted for file in folder.glob(pattern)):
-            with file.open("rb") as stream:
-                content = hashlib.file_digest(stream, "sha256").hexdigest()
-            total.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())
+            total.update(f"{file.relative_to(folder).as_posix()} {file_sha256(file)}\n".encode())
     return total.hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,8 @@ from diffusers import DDIMScheduler, DiffusionPipeline, UNet2DModel
 from torch import Tensor
 from torch.nn import functional as F
 
-from d3s2bench import IGNORE, ModelError
+from d3s2bench import IGNORE, ModelError, file_sha256, first_line
+from d3s2bench_synthesizers.sampling import sample
 
 RECORD = "generator.json"
 TRAIN = "train one with `d3s2bench train generator --dataset NAME`"
@@ -72,14 +72,9 @@ class LayoutToImagePipeline(DiffusionPipeline):  # type: ignore[misc]
         """0…1 → -2…2."""
         return images * 4 - 2
 
-    @torch.no_grad()
     def __call__(self, masks: Tensor, seeds: Sequence[int], num_inference_steps: int = 25) -> Tensor:
         """Images ``(B, 3, H, W)`` in 0…1 for masks ``(B, H, W) int64``: plain deterministic DDIM (Song et al. 2021)."""
-        z, condition = self.latents(seeds), self.condition(masks)
-        self.scheduler.set_timesteps(num_inference_steps)
-        for t in self.scheduler.timesteps:
-            z = self.scheduler.step(self.denoise(z, t, condition), t, z).prev_sample
-        return self.decode(z).clamp(0, 1)
+        return sample(self, masks, seeds, num_inference_steps)
 
 
 def build(
@@ -132,8 +127,7 @@ def load(folder: Path, device: str) -> LayoutToImagePipeline:
         unet = UNet2DModel.from_pretrained(folder / "unet", local_files_only=True).float()
         pipeline = LayoutToImagePipeline(unet, DDIMScheduler.from_pretrained(folder / "scheduler"))
     except Exception as error:  # reading a foreign folder fails in as many ways as there are libraries
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"no pixel generator can be read from {folder} ({reason}): {TRAIN}") from error
+        raise ModelError(f"no pixel generator can be read from {folder} ({first_line(error)}): {TRAIN}") from error
     pipeline.identity = f"pixel {record['dataset']['name']} {record['weights'][:12]}"
     unet.requires_grad_(False).eval()
     pipeline.to(device)
@@ -152,4 +146,4 @@ def save(pipeline: LayoutToImagePipeline, folder: Path, record: Mapping[str, Any
 
 def checksum(folder: Path) -> str:
     """SHA-256 of the weights file."""
-    return hashlib.sha256((folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()
+    return file_sha256(folder / "unet" / "diffusion_pytorch_model.safetensors")

@@ -22,8 +22,8 @@ from latent_fakes import SIZE, Streets, double, families, in_context, masks_of, 
 from synthesis_fakes import SmallTeacher, Squares, choose, context
 from torch import Tensor
 
-from d3s2bench import ConfigError, ModelError, Teacher
-from d3s2bench.plugins import configure
+from d3s2bench import ConfigError, ModelError, Teacher, configure, file_sha256
+from d3s2bench_synthesizers import latent_sources
 from d3s2bench_synthesizers.guidance import Guidance
 from d3s2bench_synthesizers.latent_families import ControlNetFamily, FreestyleFamily
 from d3s2bench_synthesizers.latent_family import LatentFamily
@@ -302,6 +302,18 @@ def test_pickled_weights_are_refused(models: Path, tmp_path: Path) -> None:
     family = family_of("t2i-adapter", models, adapter=str(tmp_path / "pickled"))
     with pytest.raises(ModelError, match=r"no T2IAdapter can be read from .*pickled.*safetensors"):
         family.train(Squares(), tmp_path / "generator", in_context())
+
+
+def test_models_are_read_for_their_fingerprint_once(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(latent_sources, "file_sha256", lambda file: read.append(file) or file_sha256(file))
+    family = family_of("controlnet", models)
+    for step in (lambda: family.train(Squares(), tmp_path, in_context()), lambda: family.load(tmp_path, "cpu")):
+        read.clear()
+        step()
+        assert models / "base" / "unet" / "config.json" in read and len(read) == len(set(read))
 
 
 def test_a_hub_name_without_a_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
