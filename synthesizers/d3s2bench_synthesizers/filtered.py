@@ -23,9 +23,10 @@ from weakref import ref
 import numpy as np
 from numpy.typing import NDArray
 
-from d3s2bench import IGNORE, ConfigError, Context, Mask, Sample, Selection, Teacher
+from d3s2bench import IGNORE, ConfigError, Context, Mask, Sample, Selection, Teacher, configure, options_of
 from d3s2bench_synthesizers.guided import Guided
 from d3s2bench_synthesizers.layout import Layout
+from d3s2bench_synthesizers.options import check_options
 from d3s2bench_synthesizers.resize import resize_image, resize_mask
 
 BASES: dict[str, type[Layout | Guided]] = {"layout": Layout, "guided": Guided}
@@ -54,36 +55,20 @@ class Filtered:
     generative: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not self.tolerance > 0:
-            raise ConfigError(f"synth.filtered.tolerance is {self.tolerance}: give more than 0")
-        object.__setattr__(self, "options", self._completed())
-        self.painter()
+        valid = {
+            "tolerance": (self.tolerance > 0, "more than 0"),
+            "base": (self.base in BASES, f"one of {', '.join(BASES)}"),
+        }
+        check_options("synth.filtered", {**vars(self), "base": repr(self.base)}, valid)
+        object.__setattr__(self, "options", options_of(self.painter()))
 
     def painter(self) -> Layout | Guided:
-        """What paints the images. Raises ConfigError for a value that ``base`` does not take."""
-        given = {name: tuple(value) if isinstance(value, list) else value for name, value in self.options.items()}
-        painter: Layout | Guided = self._kind()(**given)
-        return painter
-
-    def _kind(self) -> type[Any]:
-        if self.base not in BASES:
-            raise ConfigError(f"synth.filtered.base is '{self.base}': give one of {', '.join(BASES)}")
-        return BASES[self.base]
-
-    def _completed(self) -> dict[str, Any]:
-        """All options of ``base``. Raises ConfigError for one that it does not have or of another type."""
-        from omegaconf import OmegaConf
-        from omegaconf.errors import OmegaConfBaseException
-
-        schema = OmegaConf.structured(self._kind())
-        OmegaConf.set_readonly(schema, False)
+        """What paints the images. Raises ConfigError for options that ``base`` does not have or take."""
         try:
-            found = OmegaConf.to_container(OmegaConf.merge(schema, self.options))
-        except OmegaConfBaseException as error:
-            reason = str(error).splitlines()[0]
-            raise ConfigError(f"synth.filtered.options, of '{self.base}': {reason}") from error
-        assert isinstance(found, dict)
-        return {str(name): value for name, value in found.items()}
+            painter: Layout | Guided = configure(BASES[self.base], "the base", self.options)
+        except ConfigError as error:
+            raise ConfigError(f"synth.filtered.options, of '{self.base}': {error}") from error
+        return painter
 
     def synthesize(self, selection: Selection, context: Context, start: int = 0) -> Iterator[Sample]:
         """Raises ModelError for models of other classes than the dataset's."""

@@ -98,6 +98,7 @@ def test_the_options_of_the_base_are_told_in_full() -> None:
         ({"base": "real"}, r"synth\.filtered\.base is 'real': give one of layout, guided"),
         ({"tolerance": 0.0}, r"synth\.filtered\.tolerance is 0.0: give more than 0"),
         ({"options": {"scale": 1}}, r"synth\.filtered\.options, of 'layout': .*scale"),
+        ({"options": {"stepz": 1}}, r"synth\.filtered\.options, of 'layout': .*'stepz': did you mean 'steps'\?"),
         ({"options": {"steps": "many"}}, r"synth\.filtered\.options, of 'layout': .*many"),
         ({"options": {"steps": 0}}, r"steps is 0: give 1 or more"),
     ],
