@@ -34,15 +34,20 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from d3s2bench import IGNORE, ConfigError, Context, Mask, Sample, Selection
-from d3s2bench_synthesizers.occupancy import Occupancy, foreground_classes, measured, pixel_counts
+from d3s2bench import IGNORE, Context, Mask, Sample, Selection, build_mask_index
+from d3s2bench_synthesizers.occupancy import Occupancy, Shares, foreground_classes, measured
+from d3s2bench_synthesizers.options import check_options
 from d3s2bench_synthesizers.patches import Patch, RandomCrops, check_patch_options, patchwork
 from d3s2bench_synthesizers.resize import resize_image, resize_mask
 
-SOURCES = ("ground-truth", "grounded-sam")
+GROUNDED_SAM = "grounded-sam"
+SOURCES = ("ground-truth", GROUNDED_SAM)
+NETWORKS = ("detector", "segmenter")
 Losses = NDArray[np.float32]
 Score = Callable[[Losses, Mask, int, int], float]
 """Of a crop's losses ``(h, w)``, its mask, the photograph's class and the number of classes: the higher, the better."""
+_KNOWN: dict[tuple[object, ...], Shares] = {}
+"""What networks measure in the content of a dataset: one reading serves all sets that a process makes."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,14 @@ class Foreground:
         keep: ``"information"``, ``"realistic"`` or ``"hard"``.
         factor: tiles along a side.
         candidates: crops of each photograph, of which one is kept.
-        scale: least and greatest area of a crop, as shares of the photograph.
+        scale: least and greatest area of a crop, as shares of the largest one of the tile's aspect.
         ratio: least and greatest aspect of a crop, as multiples of the tile's; (1, 1) distorts nothing.
         seam: whether a line of one pixel between tiles is ignored.
         detector: a Grounding DINO, for ``"grounded-sam"``: a folder or a name on the Hugging Face hub.
         segmenter: a SAM 2, likewise.
         box_threshold: the least confidence of a box.
+        detector_sha256: identifies the detector's files: filled in when left empty, checked when given.
+        segmenter_sha256: likewise.
     """
 
     classes: tuple[str, ...] = ()
@@ -76,6 +83,8 @@ class Foreground:
     detector: str = "IDEA-Research/grounding-dino-tiny"
     segmenter: str = "facebook/sam2.1-hiera-large"
     box_threshold: float = 0.35
+    detector_sha256: str = ""
+    segmenter_sha256: str = ""
 
     deterministic: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ("teacher",)
@@ -83,16 +92,18 @@ class Foreground:
     generative: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-
         check_patch_options("foreground", asdict(self))
         valid = {
             "quantile": (0 <= self.quantile <= 1, "a number from 0 to 1"),
             "occupancy": (self.occupancy in SOURCES, f"one of {', '.join(SOURCES)}"),
             "keep": (self.keep in SCORES, f"one of {', '.join(SCORES)}"),
         }
-        for option, (good, give) in valid.items():
-            if not good:
-                raise ConfigError(f"synth.foreground.{option} is {getattr(self, option)}: give {give}")
+        check_options("synth.foreground", vars(self), valid)
+        for option in NETWORKS if self.occupancy == GROUNDED_SAM else ():
+            from d3s2bench_synthesizers.grounded_sam_files import identify
+
+            sha256 = f"{option}_sha256"
+            object.__setattr__(self, sha256, identify(option, getattr(self, option), getattr(self, sha256)))
 
     @property
     def sources_per_image(self) -> int:
@@ -115,14 +126,23 @@ class Foreground:
 
     def measure(self, context: Context) -> Occupancy:
         """The occupancies of the train split and their thresholds."""
-        counts, pixels = pixel_counts(context)
-        kept = np.isin(np.arange(counts.shape[1]), foreground_classes(self.classes, counts, context.dataset.classes))
-        counts = counts * kept
+        names = context.dataset.classes
+        index = build_mask_index(context.dataset.split("train"), len(names), context.progress)
+        kept = np.isin(np.arange(len(names)), foreground_classes(self.classes, index.counts, names))
+        counts = index.counts * kept
         shown = counts > 0
-        shares = counts / pixels[:, None] if self.occupancy == SOURCES[0] else self._grounded(shown, context)
+        grounded = self.occupancy == GROUNDED_SAM
+        shares = self._grounded(shown, context) if grounded else counts / index.pixels[:, None]
         return Occupancy.of(shares, shown, self.quantile)
 
-    def _grounded(self, shown: NDArray[np.bool_], context: Context) -> NDArray[np.float64]:
+    def _grounded(self, shown: NDArray[np.bool_], context: Context) -> Shares:
+        networks = (self.detector_sha256, self.segmenter_sha256, self.box_threshold, context.device)
+        key = (context.dataset.fingerprint, self.classes, *networks)
+        if key not in _KNOWN:
+            _KNOWN[key] = self._measure(shown, context)
+        return _KNOWN[key]
+
+    def _measure(self, shown: NDArray[np.bool_], context: Context) -> Shares:
         from d3s2bench_synthesizers.grounded_sam import GroundedSam
 
         train, names = context.dataset.split("train"), context.dataset.classes
@@ -132,8 +152,9 @@ class Foreground:
             return GroundedSam.load(self.detector, self.segmenter, self.box_threshold, context.device)
 
         def measure(i: int, classes: Sequence[int]) -> list[float]:
-            image = train.image(i)
-            return [float(model().segment(image, names[c]).mean()) for c in classes]
+            if not classes:
+                return []
+            return [float(mask.mean()) for mask in model().segment(train.image(i), [names[c] for c in classes])]
 
         return measured(shown, measure, context)
 

@@ -7,7 +7,9 @@ hub. Only safetensors are read and no code that comes with a model is run.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,8 @@ from PIL.Image import fromarray
 from torch import Tensor
 from torch.nn import functional as F
 
-from d3s2bench import Image, ModelError, first_line
+from d3s2bench import Image, ModelError, first_line, pretrained_folder
+from d3s2bench_synthesizers.grounded_sam_files import FILES, unusable
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BOXES = 16
@@ -53,22 +56,31 @@ class GroundedSam:
         )
 
     @torch.no_grad()
-    def segment(self, image: Image, word: str) -> NDArray[np.bool_]:
-        """``(H, W) bool`` of ``(H, W, 3) uint8``: True where the word's object is."""
-        boxes = self._boxes(image, word)
-        found = torch.zeros(image.shape[:2], dtype=torch.bool, device=self.device)
-        if len(boxes):
-            pixels, scale = self._square(image)
-            seen = self.segmenter.get_image_embeddings(pixels)
-            for first in range(0, len(boxes), BOXES):
-                part = (boxes * scale)[None, first : first + BOXES]
-                asked = {"image_embeddings": seen, "input_boxes": part, "multimask_output": False}
-                found |= union(self.segmenter(**asked).pred_masks[0, :, 0], found.shape)
+    def segment(self, image: Image, words: Sequence[str]) -> list[NDArray[np.bool_]]:
+        """``(H, W) bool`` of ``(H, W, 3) uint8`` for each word: True where its object is."""
+        pixels = self.prepare(images=[fromarray(image)], return_tensors="pt")
+        seen = cache(partial(self._seen, image))  # by SAM 2, for the first word that has a box; the slowest part
+        return [self._filled(self._boxes(pixels, word), image.shape[:2], seen) for word in words]
+
+    def _seen(self, image: Image) -> tuple[Any, Tensor]:
+        """What SAM 2 makes of an image, whatever it is asked, and what turns shares of the sides into its pixels."""
+        pixels, scale = self._square(image)
+        return self.segmenter.get_image_embeddings(pixels), scale
+
+    def _filled(
+        self, boxes: Tensor, size: tuple[int, ...], seen: Callable[[], tuple[Any, Tensor]]
+    ) -> NDArray[np.bool_]:
+        """The objects in the boxes. Without a box, the image is not looked at."""
+        found = torch.zeros(size, dtype=torch.bool, device=self.device)
+        for first in range(0, len(boxes), BOXES):
+            embeddings, scale = seen()
+            part = (boxes * scale)[None, first : first + BOXES]
+            asked = {"image_embeddings": embeddings, "input_boxes": part, "multimask_output": False}
+            found |= union(self.segmenter(**asked).pred_masks[0, :, 0], found.shape)
         named: NDArray[np.bool_] = found.cpu().numpy()
         return named
 
-    def _boxes(self, image: Image, word: str) -> Tensor:
-        pixels = self.prepare(images=[fromarray(image)], return_tensors="pt")
+    def _boxes(self, pixels: Mapping[str, Tensor], word: str) -> Tensor:
         words = self.tokenise(prompt(word), return_tensors="pt")
         seen = self.detector(**{name: value.to(self.device) for name, value in {**pixels, **words}.items()})
         return confident_boxes(seen.logits[0], seen.pred_boxes[0], self.box_threshold)
@@ -105,19 +117,13 @@ def _network(kind: Any, name: str, device: str) -> Any:
     """Frozen, float32. Raises ModelError, too, when weights are missing, which would be random ones instead."""
     model, about = _loaded(kind, name, output_loading_info=True, use_safetensors=True)
     if missing := sorted(about["missing_keys"]):
-        raise _unusable(kind, name, f"{len(missing)} weights are missing, {missing[0]} first")
+        raise unusable(kind.__name__, name, f"{len(missing)} weights are missing, {missing[0]} first")
     return model.float().eval().requires_grad_(False).to(device)
 
 
 def _loaded(kind: Any, name: str, **options: Any) -> Any:
     try:
-        return kind.from_pretrained(name, trust_remote_code=False, **options)
+        folder = pretrained_folder(name, FILES)
+        return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
     except Exception as error:  # a foreign model fails in as many ways as there are models
-        raise _unusable(kind, name, first_line(error)) from error
-
-
-def _unusable(kind: Any, name: str, reason: str) -> ModelError:
-    return ModelError(
-        f"'{name}' cannot be loaded as {kind.__name__} ({reason}): give a folder with its safetensors and "
-        "configuration, or a name on the Hugging Face hub that can be downloaded or is in the cache (HF_HOME)"
-    )
+        raise unusable(kind.__name__, name, first_line(error)) from error

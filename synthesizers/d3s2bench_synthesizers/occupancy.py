@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,21 +44,6 @@ class Occupancy:
         return int(np.where(self.shown[i], self.shares[i], -1).argmax())
 
 
-def pixel_counts(context: Context) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """``(N, C)`` pixels of each class in each train mask and ``(N,)`` all of its pixels. Decodes on all cores."""
-    train, classes = context.dataset.split("train"), len(context.dataset.classes)
-    counts, pixels = np.zeros((len(train), classes), np.int64), np.zeros(len(train), np.int64)
-
-    def count(i: int) -> None:
-        mask = train.mask(i)
-        counts[i], pixels[i] = np.bincount(mask.ravel(), minlength=256)[:classes], mask.size
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, _ in enumerate(pool.map(count, range(len(train))), 1):
-            context.progress(done, len(train), "occupancy")
-    return counts, pixels
-
-
 def rare_classes(counts: NDArray[np.int64]) -> list[int]:
     """Ids of the classes that occur and have less than their fair share, 1 / C, of the labelled train pixels."""
     total = counts.sum(axis=0)
@@ -81,27 +64,26 @@ def measured(
 ) -> Shares:
     """``(N, C)``: ``measure`` takes a photograph's number and the classes that it shows, and gives the occupancy of
     each. What it has given is kept in ``context.workdir``, so that a killed run goes on where it was."""
-    journal = context.workdir / "occupancy.jsonl"
-    rows = list(_finished(journal))
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    with journal.open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(row) + "\n" for row in rows)
+    context.workdir.mkdir(parents=True, exist_ok=True)
+    with (context.workdir / "occupancy.jsonl").open("a+b") as journal:
+        rows = _finished(journal)
         for i in range(len(rows), len(shown)):
             rows.append([float(share) for share in measure(i, np.flatnonzero(shown[i]).tolist())])
-            lines.write(json.dumps(rows[-1]) + "\n")
-            lines.flush()
+            journal.write(json.dumps(rows[-1]).encode() + b"\n")
+            journal.flush()
             context.progress(len(rows), len(shown), "occupancy")
     shares = np.zeros(shown.shape)
     shares[shown] = list(chain.from_iterable(rows))
     return shares
 
 
-def _finished(journal: Path) -> Iterator[list[float]]:
-    """Rows that an earlier run has written whole; a kill may have torn the last one."""
-    for line in journal.read_text(encoding="utf-8").splitlines(keepends=True) if journal.exists() else []:
-        if not line.endswith("\n"):
-            return
-        yield json.loads(line)
+def _finished(journal: BinaryIO) -> list[list[float]]:
+    """Rows that earlier runs have written whole; what a kill has torn of the last one is cut off."""
+    journal.seek(0)
+    content = journal.read()
+    whole = content.rfind(b"\n") + 1
+    journal.truncate(whole)
+    return [json.loads(line) for line in content[:whole].splitlines()]
 
 
 def foreground_classes(named: Sequence[str], counts: NDArray[np.int64], classes: Sequence[str]) -> list[int]:

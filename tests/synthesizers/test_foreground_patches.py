@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +17,7 @@ import torch
 from patch_fakes import RIGHT, WRONG, ColourTeacher, Photographs, coloured
 from synthesis_fakes import SmallTeacher, Squares, choose, context
 
-from d3s2bench import ConfigError, ModelError, Sample
+from d3s2bench import ConfigError, ModelError, Sample, configure, options_of
 from d3s2bench.interfaces import Synthesizer
 from d3s2bench_synthesizers.foreground import Foreground, hard, information, realistic
 from d3s2bench_synthesizers.grounded_sam import GroundedSam, confident_boxes, prompt, union
@@ -197,7 +201,7 @@ def test_the_detector_s_boxes_reach_the_segmenter_in_its_pixels() -> None:
 
     image = np.zeros((16, 24, 3), np.uint8)
     for threshold, share in ((0.4, 0.5), (0.6, 0.0)):
-        found = GroundedSam(detector, Segmenter(), prepare, tokenise, threshold, "cpu").segment(image, "car")
+        (found,) = GroundedSam(detector, Segmenter(), prepare, tokenise, threshold, "cpu").segment(image, ["car"])
         assert found.shape == (16, 24) and found.mean() == share
         assert found[:, :12].all() == (share > 0) and not found[:, 12:].any()
 
@@ -221,15 +225,60 @@ def test_occupancies_are_measured_once_although_the_run_is_killed(tmp_path: Path
     assert asked == [0, 1, 2, 2]
 
 
-def test_models_of_transformers_measure_occupancy(tmp_path: Path) -> None:
+def test_a_second_kill_loses_nothing_that_was_measured(tmp_path: Path) -> None:
+    """Both come while the third photograph is measured; the second one before anything new is written."""
+    code = (
+        "import os, signal; from pathlib import Path; import numpy as np; from d3s2bench import Context\n"
+        "from d3s2bench_synthesizers.occupancy import measured\n"
+        "def measure(i, classes): return [0.5] if i < 2 else os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"measured(np.ones((3, 1), bool), measure, Context(None, workdir=Path({str(tmp_path)!r})))"
+    )
+    for torn in (b"", b"[0.7"):
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+        with (tmp_path / "occupancy.jsonl").open("ab") as journal:
+            journal.write(torn)
+    asked: list[int] = []
+    shares = measured(np.ones((3, 1), bool), lambda i, _: asked.append(i) or [0.25], context(workdir=tmp_path))
+    assert asked == [2] and shares.tolist() == [[0.5], [0.5], [0.25]]
+    assert (tmp_path / "occupancy.jsonl").read_text() == "[0.5]\n[0.5]\n[0.25]\n"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Folders of tiny networks with random weights."""
+    place = tmp_path_factory.mktemp("grounded-sam")
+    return {
+        "detector": save_tiny_detector(place / "detector"),
+        "segmenter": save_tiny_segmenter(place / "segmenter"),
+    }
+
+
+def test_a_photograph_is_looked_at_once_for_all_words(tiny: dict[str, str]) -> None:
+    image, words = Squares().image(0), ["sky", "car", "road"]
+    for threshold, looks in ((0.0, 1), (1.0, 0)):
+        model = GroundedSam.load(tiny["detector"], tiny["segmenter"], threshold, "cpu")
+        alone = [model.segment(image, [word])[0] for word in words]
+        seen: list[Any] = []
+        model.segmenter.vision_encoder.register_forward_hook(lambda *call, seen=seen: seen.append(call))
+        assert np.array_equal(model.segment(image, words), alone)
+        assert len(seen) == looks and np.any(alone) == bool(looks)
+
+
+def test_occupancy_is_measured_once_for_all_sets_of_a_process(tiny: dict[str, str], tmp_path: Path) -> None:
+    shares, train = [], Squares(count=2, fingerprint="measured once")
+    for name in ("one", "another"):
+        method = Foreground(classes=("car",), occupancy="grounded-sam", quantile=len(shares) / 2, **tiny)
+        shares.append(method.measure(context(train, seed=len(shares), workdir=tmp_path / name)).shares)
+    assert np.array_equal(*shares) and [file.parent.name for file in tmp_path.rglob("*.jsonl")] == ["one"]
+
+
+def test_models_of_transformers_measure_occupancy(tiny: dict[str, str], tmp_path: Path) -> None:
     """Tiny ones with random weights, saved and loaded; a threshold of 1 finds no box, so no foreground."""
-    detector, segmenter = save_tiny_detector(tmp_path / "detector"), save_tiny_segmenter(tmp_path / "segmenter")
     shares = {}
     for threshold in (0.0, 1.0):
         method = Foreground(
-            classes=("car", "road"), occupancy="grounded-sam", detector=detector, segmenter=segmenter,
-            box_threshold=threshold, factor=1,
-        )  # fmt: skip
+            classes=("car", "road"), occupancy="grounded-sam", box_threshold=threshold, factor=1, **tiny
+        )
         given = context(Squares(count=3), teacher=SmallTeacher(), workdir=tmp_path / str(threshold))
         made = list(method.synthesize(choose(2, 0), given))
         shares[threshold] = method.measure(given).shares
@@ -239,9 +288,21 @@ def test_models_of_transformers_measure_occupancy(tmp_path: Path) -> None:
 
 
 def test_what_is_no_model_is_said(tmp_path: Path) -> None:
-    method = Foreground(occupancy="grounded-sam", detector=str(tmp_path / "none"))
     with pytest.raises(ModelError, match=r"none' cannot be loaded as GroundingDino.*: give a folder with its safe"):
-        method.measure(context(workdir=tmp_path))
+        Foreground(occupancy="grounded-sam", detector=str(tmp_path / "none"))
+
+
+def test_the_options_of_a_record_identify_the_networks(tiny: dict[str, str], tmp_path: Path) -> None:
+    moved = {name: shutil.copytree(folder, tmp_path / name) for name, folder in tiny.items()}
+    here, there = (
+        options_of(Foreground(occupancy="grounded-sam", detector=str(of["detector"]), segmenter=str(of["segmenter"])))
+        for of in (tiny, moved)
+    )
+    assert here != there and all(here[f"{name}_sha256"] == there[f"{name}_sha256"] != "" for name in tiny)
+    (moved["segmenter"] / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"segmenter '.*' has SHA-256 .*: its files have changed"):
+        configure(Foreground, "it", there)
+    assert options_of(Foreground())["detector_sha256"] == ""  # nothing is looked up for what is not asked
 
 
 def save_tiny_detector(folder: Path) -> str:
