@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from d3s2bench import IGNORE, ConfigError, Json
+from d3s2bench_evaluators.tool_scripts.detectron2_jobs import DATASET
 
 Part: TypeAlias = dict[str, Any]
 
 SEMANTIC = ("SemanticSegmentor", "MaskFormer")
 PRECISIONS = {"fp32": False, "fp16": True}
 """Whether SOLVER.AMP is enabled."""
-DATASET = "d3s2bench"
 
 
 def own_learning_rate(config: Json) -> float:

@@ -15,16 +15,17 @@ github.com/facebookresearch/Mask2Former on the PYTHONPATH.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from d3s2bench import ConfigError, Context, Json
+from d3s2bench import ConfigError, Json
 from d3s2bench_evaluators import detectron2_config
-from d3s2bench_evaluators.tool_evaluator import Source, ToolEvaluator
+from d3s2bench_evaluators.tool_evaluator import Setting, ToolEvaluator
 from d3s2bench_evaluators.tool_process import Tool
-from d3s2bench_evaluators.tool_scripts import detectron2_jobs
 
-SEMANTIC_FPN = "Misc/semantic_R_50_FPN_1x.yaml"
+
+def _changed(*changes: str | int) -> Json:
+    """Semantic FPN with some values changed: key, value, key, value."""
+    return {"config": "Misc/semantic_R_50_FPN_1x.yaml", "changes": changes}
 
 
 @dataclass(frozen=True)
@@ -40,35 +41,30 @@ class Detectron2(ToolEvaluator):
       this interpreter. Like every option it becomes part of what a result is named by; the variable does not.
     """
 
-    TOOL: ClassVar = Tool("detectron2", Path(detectron2_jobs.__file__).parent)
+    TOOL: ClassVar = Tool("detectron2")
     PYTHON: ClassVar = "D3S2BENCH_DETECTRON2_PYTHON"
     CONFIGS: ClassVar = {
-        "semantic-fpn-r18": Source(SEMANTIC_FPN, ("MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64)),
-        "semantic-fpn-r50": Source(SEMANTIC_FPN),
-        "semantic-fpn-r101": Source(SEMANTIC_FPN, ("MODEL.RESNETS.DEPTH", 101)),
+        "semantic-fpn-r18": _changed("MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64),
+        "semantic-fpn-r50": _changed(),
+        "semantic-fpn-r101": _changed("MODEL.RESNETS.DEPTH", 101),
     }
-
-    def __post_init__(self) -> None:
-        if self.pretrained and Path(self.pretrained).suffix not in (".safetensors", ".pth"):
-            told = f"evaluator detectron2: pretrained is {self.pretrained}"
-            raise ConfigError(f"{told}: give a .safetensors file, or a .pth of tensors")
 
     def _own_learning_rate(self, described: Json) -> float:
         return detectron2_config.own_learning_rate(described["config"])
 
-    def _training(self, described: Json, protocol: Json, work: Path, seed: int, context: Context) -> Json:
-        classes, first = list(context.dataset.classes), self._first_weights()
+    def _training(self, described: Json, protocol: Json, setting: Setting) -> Json:
+        classes, work, first = setting.classes, setting.work, self._first_weights()
         config = detectron2_config.training_config(
-            described["config"], len(classes), protocol, context.device, work, seed, bool(first)
+            described["config"], len(classes), protocol, setting.device, work, setting.seed, bool(first)
         )
         data = {"pairs": str(work / "pairs"), "classes": classes, "pretrained": str(first or "")}
         return {"config": config, "projects": described["projects"], **data}
 
-    def _network(self, described: Json, protocol: Json, context: Context) -> dict[str, Any]:
+    def _network(self, described: Json, protocol: Json, setting: Setting) -> Json:
         config = detectron2_config.network_config(
-            described["config"], len(context.dataset.classes), protocol, context.device, bool(self.pretrained)
+            described["config"], len(setting.classes), protocol, setting.device, bool(self.pretrained)
         )
-        return {"config": config, "projects": tuple(described["projects"])}
+        return {"config": config, "projects": described["projects"]}
 
     def _check_precision(self, precision: str, device: str) -> None:
         if precision == "fp16" and not device.startswith("cuda"):

@@ -4,7 +4,7 @@ The config keeps its network, its losses, its optimiser but for the learning rat
 learning-rate schedule. What depends on the dataset or the protocol is replaced, and so is what needs a compiled or a
 distributed mmcv, or the network:
 
-- weights start at random, or from ``pretrained`` in the backbone;
+- weights start at random, or from ``pretrained`` in the backbone; what starts at random is not frozen;
 - SyncBN becomes BN, which on one device is the same;
 - heads get the number of classes, and lose the weights of another dataset's classes;
 - the schedule's milestones shrink or grow with the number of iterations;
@@ -15,11 +15,13 @@ distributed mmcv, or the network:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from d3s2bench import ConfigError, Json
+from d3s2bench_evaluators.tool_scripts.mmseg_jobs import SCHEME
 
 Part: TypeAlias = dict[str, Any]
 
@@ -28,8 +30,10 @@ PRECISIONS: dict[str, Part] = {
     "bf16": {"type": "AmpOptimWrapper", "dtype": "bfloat16"},
     "fp16": {"type": "AmpOptimWrapper", "dtype": "float16", "loss_scale": "dynamic"},
 }
-MILESTONES = ("begin", "end", "T_max", "total_steps", "milestones", "step_size")
-"""What schedulers count in iterations."""
+MILESTONES = {"begin": 0, "end": 0, "T_max": 1, "total_steps": 1, "milestones": 1, "step_size": 1}
+"""What schedulers count in iterations → the least that it may be."""
+THAWED = {"frozen_stages": -1, "frozen_exclude": ["all"], "norm_eval": False, "requires_grad": True}
+"""What freezes a part of a network → its value for none."""
 
 
 def own_learning_rate(config: Json) -> float:
@@ -41,7 +45,11 @@ def own_learning_rate(config: Json) -> float:
 
 
 def network_config(config: Json, classes: int, protocol: Json, pretrained: Path | None = None) -> Part:
-    """What predicting needs: the network and the transforms of an image."""
+    """What predicting needs: the network and the transforms of an image.
+
+    Raises:
+        ConfigError: the config is only a part of one, or trains by epochs.
+    """
     _check(config)
     return {
         "default_scope": "mmseg",
@@ -57,7 +65,8 @@ def training_config(
     """What mmseg's Runner takes to train on ``work/pairs``; its checkpoints go to ``work/runner``.
 
     Raises:
-        ConfigError: the config is only a part of one, or counts in epochs.
+        ConfigError: the config is only a part of one, counts in epochs or has no place for what is pretrained, or the
+            precision is not known.
     """
     iterations = protocol["iterations"]
     return {
@@ -98,14 +107,17 @@ def _model(model: Json, classes: int, size: tuple[int, int], pretrained: Path | 
     parts = {name: _for_classes(part, classes) if name.endswith("head") else part for name, part in model.items()}
     found: Part = _everywhere(parts, _from_scratch)
     if pretrained:
-        found["backbone"]["init_cfg"] = {"type": "Pretrained", "checkpoint": _address(pretrained)}
+        found["backbone"] = _pretrained(parts.get("backbone"), pretrained)
     found["data_preprocessor"] = _preprocessor(model.get("data_preprocessor") or {}, size)
     return found | {"test_cfg": {"mode": "whole"}}
 
 
-def _address(file: Path) -> str:
-    """``mmseg_process`` knows the scheme."""
-    return f"safetensors:{file}" if file.suffix == ".safetensors" else str(file)
+def _pretrained(backbone: Any, file: Path) -> Part:
+    """Frozen as the config says."""
+    if not backbone:
+        raise ConfigError("the mmseg config's model has no 'backbone' for what is pretrained: leave pretrained out")
+    found: Part = _everywhere(backbone, _without_weights)
+    return {**found, "init_cfg": {"type": "Pretrained", "checkpoint": f"{SCHEME}{file}"}}
 
 
 def _preprocessor(part: Json, size: tuple[int, int]) -> Part:
@@ -114,13 +126,26 @@ def _preprocessor(part: Json, size: tuple[int, int]) -> Part:
 
 
 def _from_scratch(part: Part) -> Part:
+    """What is frozen would stay random."""
+    return _without_weights({key: THAWED.get(key, value) for key, value in part.items()})
+
+
+def _without_weights(part: Part) -> Part:
+    """Of somebody else; and on one device."""
     if part.get("type") == "SyncBN":
         part["type"] = "BN"
     if "pretrained" in part:
         part["pretrained"] = None
-    if isinstance(init := part.get("init_cfg"), dict) and init.get("type") == "Pretrained":
-        part["init_cfg"] = None
+    if "init_cfg" in part:
+        part["init_cfg"] = _drawn(part["init_cfg"])
     return part
+
+
+def _drawn(init: Any) -> Any:
+    """An initialisation, or a list of some, without what a file gives."""
+    if isinstance(init, list | tuple):
+        return [each for each in init if _drawn(each)]
+    return None if isinstance(init, Mapping) and init.get("type") in ("Pretrained", "Pretrained_Part") else init
 
 
 def _for_classes(head: Any, classes: int) -> Any:
@@ -250,15 +275,16 @@ def _schedule(config: Json, iterations: int) -> list[Part]:
     if any(each.get("by_epoch", True) for each in schedulers):
         raise ConfigError("the mmseg config schedules by epochs: set by_epoch=False in its param_scheduler")
     stretched = [_stretched(each, iterations / config["train_cfg"]["max_iters"]) for each in schedulers]
-    return [each for each in stretched if each.get("end", 2) - each.get("begin", 0) >= 2]
+    return [each for each in stretched if each.get("end", math.inf) - each.get("begin", 0) >= 2]
 
 
 def _stretched(scheduler: Json, factor: float) -> Part:
-    return {k: _times(v, factor) if k in MILESTONES and v is not None else v for k, v in scheduler.items()}
+    def times(value: Any, least: int) -> Any:
+        if isinstance(value, list | tuple):
+            return [times(each, least) for each in value]
+        return max(least, round(value * factor))
 
-
-def _times(value: Any, factor: float) -> Any:
-    return [_times(each, factor) for each in value] if isinstance(value, list | tuple) else round(value * factor)
+    return {k: times(v, MILESTONES[k]) if k in MILESTONES and v is not None else v for k, v in scheduler.items()}
 
 
 def _checkpoints(iterations: int) -> Part:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
-from d3s2bench import ConfigError, Context, Json
+from d3s2bench import ConfigError, Json
 from d3s2bench_evaluators import mmseg_config
-from d3s2bench_evaluators.tool_evaluator import Source, ToolEvaluator
+from d3s2bench_evaluators.tool_evaluator import Setting, ToolEvaluator
 from d3s2bench_evaluators.tool_process import Tool
-from d3s2bench_evaluators.tool_scripts import mmseg_jobs
 
 ADE20K = {
     **{f"segformer-b{n}": f"segformer/segformer_mit-b{n}_8xb2-160k_ade20k-512x512.py" for n in range(6)},
@@ -37,28 +35,26 @@ class Mmseg(ToolEvaluator):
 
     - ``config``: a config file, or the name of one of mmsegmentation's own as
       ``fcn/fcn_hr18_4xb4-160k_ade20k-512x512.py``; its architecture is then named as the file, without ``.py``.
-    - ``pretrained``: a file with the backbone's first weights, safetensors or a .pth of nothing but tensors; "" is a
-      random start.
+    - ``pretrained``: a file with the backbone's first weights, safetensors or a .pth of nothing but tensors; refused
+      where none of them fits. "" is a random start.
     - ``python``: the interpreter that has mmsegmentation. "" is the environment variable D3S2BENCH_MMSEG_PYTHON, else
       this interpreter. Like every option it becomes part of what a result is named by; the variable does not.
     """
 
-    TOOL: ClassVar = Tool("mmseg", Path(mmseg_jobs.__file__).parent)
+    TOOL: ClassVar = Tool("mmseg")
     PYTHON: ClassVar = "D3S2BENCH_MMSEG_PYTHON"
-    CONFIGS: ClassVar = {arch: Source(config) for arch, config in ADE20K.items()}
+    CONFIGS: ClassVar = {arch: {"config": config} for arch, config in ADE20K.items()}
 
     def _own_learning_rate(self, described: Json) -> float:
         return mmseg_config.own_learning_rate(_literal(described))
 
-    def _training(self, described: Json, protocol: Json, work: Path, seed: int, context: Context) -> Json:
-        classes = tuple(context.dataset.classes)
-        config = mmseg_config.training_config(_literal(described), classes, protocol, work, seed, self._first_weights())
-        return {"config": repr(config)}
+    def _training(self, described: Json, protocol: Json, setting: Setting) -> Json:
+        config, first = _literal(described), self._first_weights()
+        ours = mmseg_config.training_config(config, setting.classes, protocol, setting.work, setting.seed, first)
+        return {"config": repr(ours), "pretrained": str(first or "")}
 
-    def _network(self, described: Json, protocol: Json, context: Context) -> dict[str, Any]:
-        return {
-            "config": repr(mmseg_config.network_config(_literal(described), len(context.dataset.classes), protocol))
-        }
+    def _network(self, described: Json, protocol: Json, setting: Setting) -> Json:
+        return {"config": repr(mmseg_config.network_config(_literal(described), len(setting.classes), protocol))}
 
     def _check_precision(self, precision: str, device: str) -> None:
         if precision != "fp32" and not device.startswith("cuda"):

@@ -25,11 +25,13 @@ from d3s2bench_evaluators.tool_process import Tool, run_job
 
 
 @dataclass(frozen=True)
-class Source:
-    """A config file, or the name of one of the tool's own, and what is changed in it: key, value, key, value."""
+class Setting:
+    """What a training has beside its config and protocol."""
 
-    config: str
-    changes: tuple[str | int, ...] = ()
+    classes: tuple[str, ...]
+    device: str
+    work: Path
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,7 @@ class Trained:
     """A trained network: its weights (safetensors, named as the tool names them), and what the tool builds it from."""
 
     weights: Path
-    config: Any
-    projects: tuple[str, ...] = ()
+    network: Json
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,14 @@ class ToolEvaluator(ABC):
     TOOL: ClassVar[Tool]
     PYTHON: ClassVar[str]
     """The environment variable that names the interpreter."""
-    CONFIGS: ClassVar[Mapping[str, Source]]
-    """Architecture → where its config comes from."""
+    CONFIGS: ClassVar[Mapping[str, Json]]
+    """Architecture → what the tool's script is told to describe: ``config``, a file or the name of one of the tool's
+    own, and what else its script knows."""
+
+    def __post_init__(self) -> None:
+        if self.pretrained and Path(self.pretrained).suffix not in (".safetensors", ".pth"):
+            told = f"evaluator {self.TOOL.name}: pretrained is {self.pretrained}"
+            raise ConfigError(f"{told}: give a .safetensors file, or a .pth of tensors")
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -80,17 +87,27 @@ class ToolEvaluator(ABC):
             **self._identity(arch),
         }
 
+    def completed(self, arch: str, protocol: Json) -> dict[str, Any]:
+        """The protocol as it is.
+
+        Raises:
+            ConfigError: the config cannot be trained, or not under this protocol: told before a set is made for it.
+        """
+        _check_scale(protocol["scale"])
+        anywhere = Setting(("any",), "cpu", Path(), 0)
+        self._training(self._described(arch), {**protocol, "size": [64, 64]}, anywhere)  # size is checked after this
+        return dict(protocol)
+
     def train(self, pairs: Split, arch: str, protocol: Json, context: Context) -> Trained:
         """Raises ConfigError for a protocol that the config or the device does not fit, DatasetError for no pairs."""
         self._check(arch, protocol, context)
-        described, work = self._described(arch), self._work(context)
-        weights = work / "weights.safetensors"
+        described, setting = self._described(arch), self._setting(context)
+        weights = setting.work / "weights.safetensors"
         if not weights.exists():
-            tool_files.write_pairs(pairs, work / "pairs", context)
-            seed = derive_seed(self.TOOL.name, context.seed) % 2**31  # numpy takes no more than 2**32
-            training = self._training(described, protocol, work, seed, context)
-            self._run({"job": "train", "seed": seed, "weights": str(weights), **training}, protocol, context)
-        return Trained(weights, **self._network(described, protocol, context))
+            tool_files.write_pairs(pairs, setting.work / "pairs", context)
+            training = self._training(described, protocol, setting)
+            self._run({"job": "train", "seed": setting.seed, "weights": str(weights), **training}, protocol, context)
+        return Trained(weights, self._network(described, protocol, setting))
 
     def evaluate(self, model: Trained, split: Split, protocol: Json, context: Context) -> Counts:
         images, predictions = self._work(context) / "images", self._work(context) / "predictions"
@@ -98,7 +115,7 @@ class ToolEvaluator(ABC):
             shutil.rmtree(folder, ignore_errors=True)
         predictions.mkdir(parents=True)
         items = tool_files.write_images(split, images, context)
-        job = {"job": "predict", "config": model.config, "projects": model.projects, "weights": str(model.weights)}
+        job = {"job": "predict", **model.network, "weights": str(model.weights)}
         self._run({**job, "items": items, "images": str(images), "predictions": str(predictions)}, protocol, context)
         return tool_files.count(split, predictions, context)
 
@@ -116,12 +133,12 @@ class ToolEvaluator(ABC):
         """That of a config, as the tool described it."""
 
     @abstractmethod
-    def _training(self, described: Json, protocol: Json, work: Path, seed: int, context: Context) -> Json:
-        """What the tool is told to train by, beside seed and place."""
+    def _training(self, described: Json, protocol: Json, setting: Setting) -> Json:
+        """What the tool is told to train by, beside seed and place. Raises ConfigError where it cannot be."""
 
     @abstractmethod
-    def _network(self, described: Json, protocol: Json, context: Context) -> dict[str, Any]:
-        """``config`` and ``projects`` of what was trained."""
+    def _network(self, described: Json, protocol: Json, setting: Setting) -> Json:
+        """What the tool builds a trained network from, beside its weights."""
 
     @abstractmethod
     def _check_precision(self, precision: str, device: str) -> None:
@@ -129,6 +146,10 @@ class ToolEvaluator(ABC):
 
     def _first_weights(self) -> Path | None:
         return Path(self.pretrained).resolve() if self.pretrained else None
+
+    def _setting(self, context: Context) -> Setting:
+        seed = derive_seed(self.TOOL.name, context.seed) % 2**31  # numpy takes no more than 2**32
+        return Setting(tuple(context.dataset.classes), context.device, self._work(context), seed)
 
     def _work(self, context: Context) -> Path:
         return context.workdir.resolve() / self.TOOL.name
@@ -141,12 +162,12 @@ class ToolEvaluator(ABC):
         return self.python or os.environ.get(self.PYTHON) or sys.executable
 
     def _described(self, arch: str) -> Json:
-        return _description(self.TOOL, self._interpreter(), self._source(arch))
+        return _description(self.TOOL, self._interpreter(), json.dumps(self._source(arch)))
 
-    def _configs(self) -> dict[str, Source]:
-        return {**self.CONFIGS, **({Path(self.config).stem: Source(self.config)} if self.config else {})}
+    def _configs(self) -> dict[str, Json]:
+        return {**self.CONFIGS, **({Path(self.config).stem: {"config": self.config}} if self.config else {})}
 
-    def _source(self, arch: str) -> Source:
+    def _source(self, arch: str) -> Json:
         if arch not in self._configs():
             raise unknown_name(f"architecture of evaluator '{self.TOOL.name}'", arch, self._configs())
         return self._configs()[arch]
@@ -154,7 +175,7 @@ class ToolEvaluator(ABC):
     def _identity(self, arch: str) -> dict[str, Any]:
         described, first = self._described(arch), self._first_weights()
         return {
-            "config": Path(self._source(arch).config).name,  # not where it lies: elsewhere it is the same protocol
+            "config": Path(self._source(arch)["config"]).name,  # not where it lies: elsewhere it is the same protocol
             "config_sha256": hashlib.sha256(_text(described["config"]).encode()).hexdigest(),
             "pretrained": self._sha256(first) if first else None,
             **{key: described[key] for key in ("versions", "sources") if key in described},
@@ -178,10 +199,16 @@ class ToolEvaluator(ABC):
         self._check_precision(protocol["precision"], context.device)
 
 
+def _check_scale(scale: Any) -> None:
+    sides = scale if isinstance(scale, list) else []
+    if scale is not None and (len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides)):
+        raise ConfigError(f"protocol.scale is {scale!r}: it must be [width, height] in pixels, or null to be as size")
+
+
 @cache
-def _description(tool: Tool, python: str, source: Source) -> Json:
-    """What the tool's script tells of a config; it takes seconds, since the tool imports torch."""
-    return run_job(tool, python, {"job": "describe", "config": source.config, "changes": source.changes})
+def _description(tool: Tool, python: str, source: str) -> Json:
+    """What the tool's script tells of a config (JSON); it takes seconds, since the tool imports torch."""
+    return run_job(tool, python, {"job": "describe", **json.loads(source)})
 
 
 def _text(config: Any) -> str:

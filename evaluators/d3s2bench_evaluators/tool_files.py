@@ -1,7 +1,7 @@
 """What goes between us and a tool's process: pairs and images as PNG files, and back label maps, which we count.
 
 Every item passes through here as the split reads it, so that all evaluators see the same pixels and a wrong mask is
-told as ever. Files that are there already are not written again.
+told as ever.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from d3s2bench import Context, Counts, DatasetError, Mask, Split
 
 
 def write_pairs(pairs: Split, folder: Path, context: Context) -> None:
-    """``images/NUMBER.png`` and ``annotations/NUMBER.png``, train ids. Raises DatasetError for no pairs."""
+    """``images/NUMBER.png`` and ``annotations/NUMBER.png``, train ids; those that are there are not written again.
+
+    Raises:
+        DatasetError: no pairs.
+    """
     if not len(pairs):
         raise DatasetError("there is nothing to train on: the set holds no pairs")
     for i in range(len(pairs)):

@@ -25,7 +25,7 @@ class Tool:
     """What an evaluator runs beside itself: its name, and the script that knows its jobs."""
 
     name: str
-    script: Path
+    script: Path = Path(__file__).parent / "tool_scripts"
 
 
 def run_job(
@@ -40,11 +40,12 @@ def run_job(
         StageError: it ended without a result.
     """
     with log.open("a+b") if log else tempfile.TemporaryFile() as errors:
+        before = errors.seek(0, os.SEEK_END)
         process = _started(tool, python, job, errors)
         try:
             result = _result(process, job, progress)
             if result is None:
-                why = _why(process.wait(), errors, log)
+                why = _why(process.wait(), errors, before, log)
                 raise StageError(f"{tool.name} ended in the middle of job '{job['job']}' {why}")
             return result
         finally:
@@ -93,9 +94,9 @@ def _result(process: subprocess.Popen[str], job: Json, progress: Progress | None
     return None
 
 
-def _why(code: int, errors: IO[bytes], log: Path | None) -> str:
-    """One line: the signal that ended the process, or the last line that it wrote."""
-    errors.seek(0)
+def _why(code: int, errors: IO[bytes], before: int, log: Path | None) -> str:
+    """One line: the signal that ended the process, or the last line that it wrote, which is behind ``before``."""
+    errors.seek(before)
     said = [line.strip() for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
     reason = f"signal {-code}; out of memory?" if code < 0 else (said[-1] if said else f"exit status {code}")
     return f"({reason})" + (f": see {log}" if log else "")

@@ -10,7 +10,6 @@ import pytest
 
 from d3s2bench import ConfigError
 from d3s2bench_evaluators.detectron2_config import network_config, own_learning_rate, training_config
-from d3s2bench_evaluators.detectron2_evaluator import Detectron2
 
 WORK = Path("somewhere")
 PROTOCOL = {
@@ -161,8 +160,3 @@ def test_a_config_that_will_not_do_says_why(changes: dict[str, Any], reason: str
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ConfigError, match="must be one of fp32, fp16"):
         adapted(precision="bf16")
-
-
-def test_weights_that_are_code_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"pretrained is R-50.pkl: give a .safetensors file"):
-        Detectron2(pretrained="R-50.pkl")

@@ -220,7 +220,7 @@ def test_mask2former_trains_by_its_own_script(
     protocol = evaluator.protocol("mask2former-tiny", SIZE) | {"iterations": 3, "precision": "fp32"}
     assert protocol["learning_rate"] == 1e-4 and len(protocol["sources"]["mask2former"]) == 64
     model = evaluator.train(rectangles(4), "mask2former-tiny", protocol, place)
-    assert model.projects == ("deeplab", "mask2former")
+    assert model.network["projects"] == ["deeplab", "mask2former"]
     assert evaluator.evaluate(model, rectangles(2, 45, 61), protocol, place).confusion.sum() == 2 * 44 * 61
 
 

@@ -77,6 +77,12 @@ CONFIG: dict[str, Any] = {
 }
 
 
+FROZEN = {
+    "backbone": {"norm_cfg": {"type": "BN", "requires_grad": False}, "norm_eval": True, "frozen_stages": 2},
+    "decode_head": {"norm_cfg": {"type": "BN", "requires_grad": False}},
+}
+
+
 def adapted(changes: dict[str, Any] | None = None, **protocol: Any) -> dict[str, Any]:
     config = deepcopy(CONFIG) | (changes or {})
     before = deepcopy(config)
@@ -99,8 +105,25 @@ def test_the_network_starts_at_random_for_our_classes() -> None:
 
 def test_a_backbone_starts_from_a_file() -> None:
     model = network_config(CONFIG, 3, PROTOCOL, Path("/weights/resnet.safetensors"))["model"]
-    checkpoint = "safetensors:/weights/resnet.safetensors"
+    checkpoint = "pretrained:/weights/resnet.safetensors"
     assert model["backbone"]["init_cfg"] == {"type": "Pretrained", "checkpoint": checkpoint}
+    assert model["backbone"]["norm_cfg"]["type"] == "BN"
+    with pytest.raises(ConfigError, match="no 'backbone' for what is pretrained"):
+        network_config(CONFIG | {"model": {"type": "EncoderDecoder"}}, 3, PROTOCOL, Path("/weights/resnet.pth"))
+
+
+def test_what_starts_at_random_is_not_frozen() -> None:
+    learns = {"type": "BN", "requires_grad": True}
+    random = adapted({"model": FROZEN})["model"]
+    assert random["backbone"] == {"norm_cfg": learns, "norm_eval": False, "frozen_stages": -1}
+    tuned = network_config(CONFIG | {"model": FROZEN}, 3, PROTOCOL, Path("resnet.pth"))["model"]
+    assert FROZEN["backbone"].items() <= tuned["backbone"].items() and tuned["decode_head"]["norm_cfg"] == learns
+
+
+def test_one_of_several_initialisations_may_be_a_file() -> None:
+    normal, file = {"type": "Normal", "std": 0.1}, {"type": "Pretrained", "checkpoint": "https://somewhere"}
+    model = adapted({"model": {"backbone": {"init_cfg": [normal, file]}}})["model"]
+    assert model["backbone"]["init_cfg"] == [normal]
 
 
 def test_augmentation_is_the_configs_at_our_size() -> None:
@@ -123,6 +146,13 @@ def test_the_schedule_shrinks_with_the_iterations() -> None:
     assert [(each["begin"], each["end"]) for each in found["param_scheduler"]] == [(0, 15), (15, 1600)]
     for iterations in (10, 100):  # 0 and 1 of them would warm up
         assert [each["type"] for each in adapted(iterations=iterations)["param_scheduler"]] == ["PolyLR"]
+
+
+def test_a_schedule_may_have_no_end() -> None:
+    cosine = {"type": "CosineAnnealingLR", "by_epoch": False, "begin": 1500, "T_max": 158500}
+    steps = {"type": "StepLR", "by_epoch": False, "begin": 0, "end": 160000, "step_size": 40}
+    found = adapted({"param_scheduler": [cosine, steps]})["param_scheduler"]
+    assert found == [cosine | {"begin": 15, "T_max": 1585}, steps | {"end": 1600, "step_size": 1}]
 
 
 def test_the_optimiser_keeps_all_but_rate_and_precision() -> None:

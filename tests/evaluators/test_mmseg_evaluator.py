@@ -112,19 +112,35 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(
     assert resumed.weights.read_bytes() == whole.model.weights.read_bytes()
 
 
+@pytest.mark.parametrize("kind", ["safetensors", "pth"])
 def test_a_pretrained_backbone_is_where_training_starts(
-    whole: Run, small: Mmseg, rectangles: type[Rectangles], context: Callable[..., Context], tmp_path: Path
+    whole: Run,
+    small: Mmseg,
+    rectangles: type[Rectangles],
+    context: Callable[..., Context],
+    tmp_path: Path,
+    kind: str,
 ) -> None:
     weights = load_file(whole.model.weights)
     backbone = {name[9:]: value for name, value in weights.items() if name.startswith("backbone.")}
-    save_file(backbone, tmp_path / "backbone.safetensors")
-    tuned = replace(small, pretrained=str(tmp_path / "backbone.safetensors"))
+    file = tmp_path / f"backbone.{kind}"
+    save_file(backbone, file) if kind == "safetensors" else torch.save({"state_dict": backbone}, file)
+    tuned = replace(small, pretrained=str(file))
     protocol = tuned.protocol("small", SIZE) | {"iterations": 1, "learning_rate": 0.0}
     found = load_file(tuned.train(rectangles(8), "small", protocol, context()).weights)
     assert all(torch.equal(found[f"backbone.{name}"], value) for name, value in backbone.items())
     assert not torch.equal(found["decode_head.conv_seg.weight"], weights["decode_head.conv_seg.weight"])
     with pytest.raises(ConfigError, match=r"protocol\.pretrained is None, but here it is"):
         tuned.train(rectangles(8), "small", protocol | {"pretrained": None}, context())
+
+
+def test_first_weights_of_another_backbone_are_refused(
+    small: Mmseg, rectangles: type[Rectangles], context: Callable[..., Context], tmp_path: Path
+) -> None:
+    torch.save({"state_dict": {"transformer.weight": torch.zeros(3, 3)}}, tmp_path / "other.pth")
+    other = replace(small, pretrained=str(tmp_path / "other.pth"))
+    with pytest.raises(ConfigError, match=r"other\.pth: no weight in it fits this backbone"):
+        other.train(rectangles(2), "small", other.protocol("small", SIZE) | {"iterations": 1}, context())
 
 
 THEIRS = """

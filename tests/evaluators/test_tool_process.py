@@ -60,6 +60,14 @@ def test_a_process_that_fails_gives_one_line(tmp_path: Path, body: str, reason: 
     assert reason in message and str(tmp_path / "sample.log") in message and "\n" not in message
 
 
+def test_a_process_that_says_nothing_is_not_given_the_words_of_one_before(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="an old sorrow"):
+        run(tmp_path, "sys.exit('an old sorrow')")
+    with pytest.raises(StageError, match=r"\(exit status 3\)"):
+        run(tmp_path, "sys.exit(3)")
+    assert "an old sorrow" in (tmp_path / "sample.log").read_text()
+
+
 def test_what_the_user_can_mend_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^no such config$"):
         run(tmp_path, "print(json.dumps({'error': 'no such config'}), flush=True); time.sleep(60)")

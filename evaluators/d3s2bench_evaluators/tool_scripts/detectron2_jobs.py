@@ -19,6 +19,7 @@ from .jobs import (
     JobError,
     LossTeller,
     config_file,
+    first_weights,
     missing,
     newest_whole,
     package_folder,
@@ -40,7 +41,7 @@ def describe(job: Job, answer: Answer) -> Job:
     shipped = package_folder("detectron2") / "model_zoo" / "configs"
     file = config_file("detectron2", job["config"], shipped, ".yaml", "detectron2")
     try:
-        config, projects = _read(file, job["changes"])
+        config, projects = _read(file, job.get("changes", []))
         config = json.loads(json.dumps(config))
     except JobError:
         raise
@@ -180,14 +181,11 @@ def _augmentations(config: Any) -> list[Any]:
 
 
 def _readable(file: Path, work: Path) -> str:
-    """First weights as detectron2's checkpointer reads them: names are matched by their ends."""
-    if file.suffix == ".safetensors":
-        import torch
-        from safetensors.torch import load_file
+    """First weights as detectron2's checkpointer may read them; it matches names by their ends."""
+    import torch
 
-        torch.save(load_file(file), work / "pretrained.pth")
-        file = work / "pretrained.pth"
-    return f"{file}?matching_heuristics=True"
+    torch.save(first_weights("detectron2", file), work / "pretrained.pth")
+    return f"{work / 'pretrained.pth'}?matching_heuristics=True"
 
 
 def _begin(trainer: Any, folder: Path, pretrained: str) -> None:

@@ -108,6 +108,24 @@ def newest_whole(checkpoints: Sequence[Path]) -> Path | None:
     return next((file for file in reversed(checkpoints) if zipfile.is_zipfile(file)), None)
 
 
+def first_weights(tool: str, file: Path) -> dict[str, Any]:
+    """Tensors by name, maybe in dicts of a ``.pth``. Whatever a user's file says, reading it runs none of it.
+
+    Raises:
+        JobError: the file is torn, or holds anything else.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    try:
+        if file.suffix == ".safetensors":
+            return dict(load_file(file))
+        return dict(torch.load(file, map_location="cpu", weights_only=True))
+    except Exception as error:  # each format has its own, and torch's own words are to read the file all the same
+        told = f"evaluator {tool}: pretrained is {file}: it is torn or holds more than tensors ({type(error).__name__})"
+        raise JobError(f"{told}; give a whole .safetensors file, or a .pth of nothing but tensors") from error
+
+
 def save_weights(model: Any, file: Path) -> None:
     """As safetensors."""
     from safetensors.torch import save_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from .jobs import (
     JobError,
     LossTeller,
     config_file,
+    first_weights,
     missing,
     newest_whole,
     package_folder,
@@ -25,6 +26,8 @@ from .jobs import (
 )
 from .openmmlab import find_packages_without_setuptools, import_operations
 
+SCHEME = "pretrained:"
+"""Begins the address of first weights, which mmengine then reads by ``first_weights``."""
 DISTRIBUTIONS = {
     "mmseg": ("mmsegmentation",),
     "mmengine": ("mmengine",),
@@ -64,6 +67,8 @@ def train(job: Job, answer: Answer) -> Job:
     config.update(load_from=checkpoint, resume=checkpoint is not None)
     runner = Runner.from_cfg(config)
     runner.register_hook(_reporter(job["seed"], answer), priority="VERY_LOW")
+    if job["pretrained"] and checkpoint is None:
+        runner.register_hook(_fit(Path(job["pretrained"])))
     runner.train()
     save_weights(runner.model, Path(job["weights"]))
     return {}
@@ -96,6 +101,30 @@ def _reporter(seed: int, answer: Answer) -> Any:
             self.teller.tell(batch_idx + 1, runner.max_iters, lambda: outputs["loss"].item())
 
     return Reporter()
+
+
+def _fit(file: Path) -> Any:
+    """Tells first weights of another backbone, which mmengine is content with. Vectors do not count: biases and norms
+    start at the same values anywhere."""
+    from mmengine.hooks import Hook
+
+    class Fit(Hook):  # type: ignore[misc,unused-ignore]
+        def before_train(self, runner: Any) -> None:
+            held = [value for value in runner.model.backbone.parameters() if value.ndim > 1]
+            given = [value for value in _tensors(first_weights("mmseg", file)) if value.ndim > 1]
+            if not any(new.shape == now.shape and new.to(now).equal(now) for new in given for now in held):
+                raise JobError(f"evaluator mmseg: pretrained is {file}: no weight in it fits this backbone")
+
+    return Fit()
+
+
+def _tensors(found: Any) -> Iterator[Any]:
+    """Those in dicts at any depth."""
+    if isinstance(found, dict):
+        for value in found.values():
+            yield from _tensors(value)
+    elif hasattr(found, "ndim"):
+        yield found
 
 
 def predict(job: Job, answer: Answer) -> Job:
@@ -133,14 +162,12 @@ def _prepared(job: Job) -> Any:
     config = Config(ast.literal_eval(job["config"]))
     for module in config.get("imports", ()):
         importlib.import_module(module)
-    CheckpointLoader.register_scheme("safetensors:", _load_safetensors, force=True)
+    CheckpointLoader.register_scheme(SCHEME, _load_first_weights, force=True)
     return config
 
 
-def _load_safetensors(file: str, map_location: Any = None) -> Any:
-    from safetensors.torch import load_file
-
-    return load_file(file[len("safetensors:") :])
+def _load_first_weights(address: str, map_location: Any = None) -> Any:
+    return first_weights("mmseg", Path(address.removeprefix(SCHEME)))
 
 
 JOBS: dict[str, Callable[[Job, Answer], Job]] = {"describe": describe, "train": train, "predict": predict}
