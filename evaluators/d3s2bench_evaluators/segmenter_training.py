@@ -66,7 +66,10 @@ class CropTraining:
         return value
 
     def _gradients(self, iteration: int) -> Tensor:
-        """Adds up the gradients of the micro-batches, each weighted by its share of what the loss is a mean over."""
+        """Adds up the gradients of the micro-batches, each weighted by its share of what the loss is a mean over.
+
+        That is the batch's own gradient wherever the loss is such a mean; see ``amount`` of each network.
+        """
         batch, device = self.batches.batch(iteration), self.context.device
         images, masks, value = batch.images.to(device), batch.masks.to(device), torch.zeros((), device=device)
         done, whole = iteration / self.protocol["iterations"], self.network.amount(masks)

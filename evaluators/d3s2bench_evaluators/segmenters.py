@@ -129,21 +129,26 @@ class Mask2Former(Segmenter):
 
     def loss(self, images: Tensor, masks: Tensor) -> Tensor:
         """Class, mask and Dice loss of the queries that the Hungarian algorithm assigns, after every decoder layer."""
-        seen = self._predict(images)
+        seen, present = self._predict(images), [_classes(mask) for mask in masks]
         with torch.autocast(images.device.type, enabled=False):
             losses = self.model.get_loss_dict(
                 seen.masks_queries_logits.float(),
                 seen.class_queries_logits.float(),
-                [_segments(mask, mask.unique()) for mask in masks],
-                [_classes(mask.unique()) for mask in masks],
+                [_segments(mask, classes) for mask, classes in zip(masks, present, strict=True)],
+                present,
                 [{name: value.float() for name, value in layer.items()} for layer in seen.auxiliary_logits],
             )
         total: Tensor = self.model.get_loss(losses)
         return total
 
     def amount(self, masks: Tensor) -> Tensor:
-        """Segments: classes that an image shows."""
-        return torch.tensor(sum(len(_classes(mask.unique())) for mask in masks), device=masks.device).clamp(min=1)
+        """Segments: classes that an image shows.
+
+        The mask and Dice losses are means over them. The class loss is one over the queries, in which those without a
+        segment weigh ``no_object_weight``: parts of a batch add up to it where they show as many segments each, and
+        come near it elsewhere.
+        """
+        return torch.tensor(sum(len(_classes(mask)) for mask in masks), device=masks.device).clamp(min=1)
 
     def _predict(self, images: Tensor) -> Any:
         seen = self.model(self.standardised(images), output_hidden_states=True, output_auxiliary_logits=True)
@@ -151,13 +156,15 @@ class Mask2Former(Segmenter):
         return seen
 
 
-def _classes(found: Tensor) -> Tensor:
+def _classes(mask: Tensor) -> Tensor:
+    """Those that the mask shows, ascending."""
+    found: Tensor = torch.unique(mask)
     return found[found != IGNORE]
 
 
-def _segments(mask: Tensor, found: Tensor) -> Tensor:
+def _segments(mask: Tensor, classes: Tensor) -> Tensor:
     """``(n, H, W) float32``: 1 where the mask shows the class; ignored pixels are in none."""
-    return (mask == _classes(found)[:, None, None]).float()
+    return (mask == classes[:, None, None]).float()
 
 
 def build_segmenter(arch: str, classes: int, protocol: Json) -> Segmenter:

@@ -18,7 +18,7 @@ from d3s2bench_evaluators.backbones import load_backbone
 from d3s2bench_evaluators.batches import Resized, batch_items
 from d3s2bench_evaluators.losses import Loss, Step
 from d3s2bench_evaluators.networks import FAMILIES, Network, tapped
-from d3s2bench_evaluators.optimizers import make_optimizer, schedule
+from d3s2bench_evaluators.optimizers import make_optimizer, schedule, set_rate
 from d3s2bench_evaluators.precision import autocast
 from d3s2bench_evaluators.protocol import check_architecture
 from d3s2bench_evaluators.segmenter_training import crop_training
@@ -107,8 +107,7 @@ def _step(
     rate = schedule(protocol)
 
     def step(iteration: int) -> Tensor:
-        for group in optimizer.param_groups:
-            group["lr"] = rate(iteration)
+        set_rate(optimizer, rate(iteration))
         items, images, masks = _batch(pairs, iteration, protocol, context)
         with autocast(protocol, context.device), tapped(network, "activation", loss.layers) as features:
             logits = network(images)

@@ -76,6 +76,15 @@ def test_a_backbone_is_named_by_its_content(context: Callable[..., Context], tmp
     Torch().load_teacher(tmp_path / "teacher", "cpu")  # what was trained does not need the backbone any more
 
 
+def without(part: str, folder: Path) -> Path:
+    """A ConvNeXt classifier without some of its weights."""
+    from safetensors.torch import load_file, save_file
+
+    file = save("upernet-convnext-t", folder) / "model.safetensors"
+    save_file({k: v for k, v in load_file(file).items() if part not in k}, file, {"format": "pt"})
+    return folder
+
+
 def test_what_is_no_backbone_is_told(
     context: Callable[..., Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,5 +103,7 @@ def test_what_is_no_backbone_is_told(
         build("upernet-swin-t", backbone=swin, encoder=SWIN | {"embed_dim": 32})
     with pytest.raises(ModelError, match="are missing"):
         build("upernet-swin-t", backbone=swin, encoder=SWIN | {"depths": [1, 1, 2, 1]})
+    with pytest.raises(ModelError, match=r"2 weights are missing, embeddings\.layernorm\.bias first"):
+        build("upernet-convnext-t", backbone=str(without("embeddings.layernorm", tmp_path / "convnext")))
     with pytest.raises(ModelError, match="no such folder"):
         build("segformer-b0", backbone="nobody/has-this")
