@@ -56,8 +56,8 @@ class Configured:
             if key not in protocol:
                 raise unknown_name("protocol key", key, protocol)
             protocol[key] = _like(protocol[key], value, key)
-        protocol = completed(evaluator, cell.arch, protocol)
         _check_protocol(protocol)
+        protocol = completed(evaluator, cell.arch, protocol)
         if cell.converged:
             protocol["iterations"] = protocol["converged_iterations"]
         else:

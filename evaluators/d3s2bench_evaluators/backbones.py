@@ -23,14 +23,7 @@ def identify(source: str, expected: str | None = None) -> str:
     Raises:
         ModelError: there is no such backbone, or its digest is not the expected one.
     """
-    return _identified(_folder(source), source, expected)
-
-
-def _identified(folder: Path, source: str, expected: str | None) -> str:
-    found = pretrained_sha256(folder, FILES)
-    if expected and found != expected:
-        raise ModelError(f"backbone '{source}' has SHA-256 {found[:12]}…, not {expected[:12]}…: its files have changed")
-    return found
+    return pretrained_sha256(_folder(source), FILES, f"backbone '{source}'", expected)
 
 
 def load_backbone(encoder: Any, source: str, sha256: str | None) -> None:
@@ -41,7 +34,7 @@ def load_backbone(encoder: Any, source: str, sha256: str | None) -> None:
         ModelError: there is no such backbone, its digest is another, or it does not fit the encoder.
     """
     folder = _folder(source)
-    found = _identified(folder, source, sha256)
+    found = pretrained_sha256(folder, FILES, f"backbone '{source}'", sha256)
     if not sha256:
         raise ConfigError(f"protocol.backbone_sha256 is not given: add --set protocol.backbone_sha256={found}")
     _check_kind(folder, encoder.config.model_type, source)

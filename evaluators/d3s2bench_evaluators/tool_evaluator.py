@@ -19,7 +19,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from d3s2bench import ConfigError, Context, Counts, Json, ModelError, Split, Teacher, derive_seed, unknown_name
+from d3s2bench import (
+    ConfigError,
+    Context,
+    Counts,
+    Json,
+    ModelError,
+    Split,
+    Teacher,
+    derive_seed,
+    file_sha256,
+    unknown_name,
+)
 from d3s2bench_evaluators import tool_files
 from d3s2bench_evaluators.tool_process import Tool, run_job
 
@@ -95,7 +106,7 @@ class ToolEvaluator(ABC):
         """
         _check_scale(protocol["scale"])
         anywhere = Setting(("any",), "cpu", Path(), 0)
-        self._training(self._described(arch), {**protocol, "size": [64, 64]}, anywhere)  # size is checked after this
+        self._training(self._described(arch), protocol, anywhere)
         return dict(protocol)
 
     def train(self, pairs: Split, arch: str, protocol: Json, context: Context) -> Trained:
@@ -183,8 +194,7 @@ class ToolEvaluator(ABC):
 
     def _sha256(self, file: Path) -> str:
         try:
-            with file.open("rb") as content:
-                return hashlib.file_digest(content, "sha256").hexdigest()
+            return file_sha256(file)
         except OSError as error:
             told = f"evaluator {self.TOOL.name}: pretrained is {self.pretrained}"
             raise ConfigError(f"{told}: {error.strerror}; name a file") from error
