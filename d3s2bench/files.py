@@ -8,9 +8,10 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,16 +39,28 @@ def folder_sha256(folder: Path) -> str:
     return digest([[file.relative_to(folder).as_posix(), file_sha256(file)] for file in files])
 
 
-def write_bytes(file: Path, content: bytes) -> None:
-    """Writes under a temporary name and renames: the file is whole or absent."""
+def write_bytes(file: Path, content: bytes, *, new: bool = False) -> None:
+    """Writes under a temporary name and renames: the file is whole or absent. ``new`` leaves one that is there alone,
+    whoever has written it and when."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial = _beside(file)
     try:
         partial.write_bytes(content)
-        partial.replace(file)
+        if new:
+            with suppress(FileExistsError):
+                os.link(partial, file)
+        else:
+            partial.replace(file)
     except OSError as error:  # of a full disk it does not name the file
-        partial.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(file)) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def _beside(place: Path) -> Path:
+    """A name that no other process takes, on whichever machine of a shared file system."""
+    return place.with_name(f".{place.name}.{uuid4().hex}.partial")
 
 
 @contextmanager
@@ -59,7 +72,7 @@ def folder_under_name(folder: Path) -> Iterator[Path]:
     """
     if folder.exists() or folder.is_symlink():
         raise StoreError(f"{folder} exists: remove it, or give another --out")
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    partial = _beside(folder)
     try:
         partial.mkdir(parents=True)
         yield partial
@@ -70,9 +83,10 @@ def folder_under_name(folder: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_json(file: Path, value: Any) -> None:
-    """Readable JSON, written whole or not at all."""
-    write_bytes(file, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+def write_json(file: Path, value: Any, *, new: bool = False) -> None:
+    """Readable JSON, written whole or not at all; ``new`` leaves a file that is there alone."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_bytes(file, text.encode(), new=new)
 
 
 def read_json(file: Path) -> Any:

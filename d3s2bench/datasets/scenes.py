@@ -7,10 +7,10 @@ How a picture comes about: ``scene_painting`` (integers to pixels), ``scene_acto
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from d3s2bench.datasets.scene_actors import CLASSES, PALETTE
 from d3s2bench.datasets.scene_layouts import render_scene
 from d3s2bench.datasets.scene_painting import HEIGHT, WIDTH, Colour
 from d3s2bench.errors import DatasetError
+from d3s2bench.files import write_bytes
 
 __all__ = [
     "CLASSES",
@@ -119,12 +120,7 @@ def _store(paths: list[Path], split: str) -> None:
 
 
 def _save(path: Path, array: NDArray[np.uint8]) -> None:
-    """Writes beside and renames, so that a reader or a second writer never meets half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with partial.open("wb") as file:
-            np.save(file, array)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Whole or not at all: a reader or a second writer never meets half a file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    write_bytes(path, buffer.getvalue())

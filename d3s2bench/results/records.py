@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from d3s2bench.errors import StoreError
-from d3s2bench.files import file_sha256, load_npz, read_json, save_npz, write_json
+from d3s2bench.files import file_sha256, load_npz, read_json, save_npz, write_bytes, write_json
 from d3s2bench.metrics import scores
 from d3s2bench.schema import violation
 from d3s2bench.values import Counts, Json
@@ -93,11 +93,11 @@ def new_record(key: str, spec: Json, preset: str | None, provenance: Json) -> di
     }
 
 
-def write_record(out: Path, record: dict[str, Any]) -> Path:
-    """Raises StoreError when the record does not follow the schema."""
+def write_record(out: Path, record: dict[str, Any], *, new: bool = False) -> Path:
+    """``new`` leaves a record that is there alone. Raises StoreError when the record does not follow the schema."""
     file = out / "records" / f"{record['id']}.json"
     validate(record, str(file))
-    write_json(file, record)
+    write_json(file, record, new=new)
     return file
 
 
@@ -141,7 +141,7 @@ def read_record(file: Path) -> dict[str, Any]:
 def _has_counts(file: Path, confusion: Json) -> bool:
     counts = file.parent / confusion["path"]
     try:
-        return counts.parent == file.parent and file_sha256(counts) == confusion["sha256"]
+        return counts.parent == file.parent and bool(file_sha256(counts) == confusion["sha256"])
     except OSError:
         return False
 
@@ -179,6 +179,6 @@ def import_reference(file: Path, out: Path) -> dict[str, Any]:
     counts = file.parent / record["confusion"]["path"]
     target = out / "records" / file.name
     if not target.exists():
-        (target.parent / counts.name).write_bytes(counts.read_bytes())
+        write_bytes(target.parent / counts.name, counts.read_bytes())
         write_json(target, record)
     return record

@@ -18,6 +18,7 @@ from d3s2bench.files import (
     digest,
     file_sha256,
     folder_sha256,
+    folder_under_name,
     image_size,
     load_npz,
     mask_png,
@@ -105,6 +106,26 @@ def test_a_full_disk_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.M
         write_bytes(tmp_path / "v", b"1")
     assert caught.value.filename == str(tmp_path / "v")
     assert not list(tmp_path.iterdir())
+
+
+def test_two_machines_with_processes_of_one_number_do_not_share_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    monkeypatch.setattr(Path, "write_bytes", lambda file, content: names.append(file.name) or file.touch())
+    for _ in range(2):
+        write_bytes(tmp_path / "v", b"1")
+        with folder_under_name(tmp_path / f"folder{len(names)}") as folder:
+            names.append(folder.name)
+    assert len(set(names)) == 4
+    assert all(name.endswith(".partial") for name in names)
+
+
+def test_what_is_to_be_new_leaves_what_is_there(tmp_path: Path) -> None:
+    for content in (b"first", b"second"):
+        write_bytes(tmp_path / "v", content, new=True)
+    assert (tmp_path / "v").read_bytes() == b"first"
+    assert [file.name for file in tmp_path.iterdir()] == ["v"]
 
 
 def test_nobody_ever_sees_half_a_file(tmp_path: Path) -> None:

@@ -200,6 +200,21 @@ def test_a_reference_is_copied_with_its_counts(tmp_path: Path) -> None:
     assert list(read_records(tmp_path / "out")) == [read_record(file)]
 
 
+def test_a_copy_that_is_stopped_leaves_no_half_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, out = reference(tmp_path / "assets", 0), tmp_path / "out"
+    (out / "records").mkdir(parents=True)
+
+    def full_disk(place: Path, content: bytes) -> int:
+        with place.open("wb") as opened:
+            opened.write(content[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        import_reference(file, out)
+    assert not list((out / "records").iterdir())
+
+
 @pytest.mark.skipif(platform.system() != "Linux", reason="elsewhere the instructions are not told")
 def test_a_record_names_the_instructions_torch_computes_with() -> None:
     torch = pytest.importorskip("torch")
