@@ -7,7 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -189,10 +189,11 @@ class _Loop:
         """Under the cell's lock, so that no number that another run writes at this moment is written over."""
         if node.stage != "record":
             return
-        with ExitStack() as held:
-            with suppress(Timeout):  # another run is training it and will write over what stands here
-                held.enter_context(self.workspace.store.lock("record", node.key).acquire(blocking=False))
-            write_failure(node, self.workspace.out, status, reason)
+        try:
+            with self.workspace.store.lock("record", node.key).acquire(blocking=False):
+                write_failure(node, self.workspace.out, status, reason)
+        except Timeout:  # another run is training it: what that one writes stays, now and later
+            write_failure(node, self.workspace.out, status, reason, new=True)
 
 
 def _named(node: Node) -> tuple[str, str, str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,10 @@ from d3s2bench.sets.distilled import MANIFEST, DistilledSet, manifest, write_sam
 from d3s2bench.sets.mask_index import build_mask_index, load_mask_index, save_mask_index
 from d3s2bench.sets.nearest import nearest_train_images
 from d3s2bench.sets.preview import write_preview
-from d3s2bench.sets.quality import measure
-from d3s2bench.storage.store import scratch
+from d3s2bench.sets.quality import Progress, measure
+from d3s2bench.storage.store import ARTEFACT, scratch
 from d3s2bench.values import Budget, Json, Selection
 from d3s2bench.workspace import Workspace
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass
@@ -58,31 +57,37 @@ class Job:
     def component(self, kind: str, described: Json) -> Any:
         return self.workspace.registry.create(kind, described["name"], described["options"])
 
-    def context(self, seed: int, work: Path, dataset: Dataset | None = None) -> Context:
+    def context(self, seed: int, work: Path) -> Context:
         """The component's context, with those models that the plan gave this node."""
         models = self.node.run.get("models", {})
         loaders = {f"load_{kind}": partial(self.load_model, kind) for kind in models}
-        place = dataset or self.dataset
-        return Context(place, seed, self.workspace.device, scratch(work), self.progress, **loaders)
+        return Context(self.dataset, seed, self.workspace.device, scratch(work), self.progress, **loaders)
 
     def load_model(self, kind: str) -> Any:
         found = self.node.run["models"][kind]
-        return load_model(self.workspace, kind, found["family"], Path(found["folder"]))
+        key = (self.node.run["dataset"], kind, found["folder"])
+        if key not in _LOADED:
+            _forget_models_of_others(key[0])
+            _LOADED[key] = _load(self.workspace, kind, found["family"], Path(found["folder"]))
+        return _LOADED[key]
 
 
-_LOADED: dict[tuple[str, str], Any] = {}
+_LOADED: dict[tuple[str, str, str], Any] = {}
+"""Dataset, role and folder → model, loaded once per process: those of the dataset at hand alone."""
 
 
-def load_model(workspace: Workspace, kind: str, family: str, folder: Path) -> Any:
-    """A teacher or a generator, loaded once per process."""
-    key = (kind, str(folder))
-    if key not in _LOADED:
-        if kind != "generator":
-            loader = workspace.registry.create("evaluator", family).load_teacher
-        else:
-            loader = workspace.registry.create("generator", family).load
-        _LOADED[key] = loader(folder, workspace.device)
-    return _LOADED[key]
+def _forget_models_of_others(dataset: str) -> None:
+    if others := [key for key in _LOADED if key[0] != dataset]:
+        for key in others:
+            del _LOADED[key]
+        gc.unfreeze()  # a worker freezes what a stage leaves
+        gc.collect()
+
+
+def _load(workspace: Workspace, kind: str, family: str, folder: Path) -> Any:
+    if kind == "generator":
+        return workspace.registry.create("generator", family).load(folder, workspace.device)
+    return workspace.registry.create("evaluator", family).load_teacher(folder, workspace.device)
 
 
 def run_stage(node: Node, workspace: Workspace, progress: Progress) -> None:
@@ -162,7 +167,13 @@ def _model_provenance(run: Json, role: str) -> dict[str, Any] | None:
     trained = about.get("dataset")
     name = trained.get("name") if isinstance(trained, dict) else trained
     on = about.get("trained_on") or (f"{name}/train" if name else None)  # a pretrained one says itself what it has seen
-    return {"sha256": folder_sha256(folder), "trained_on": on}
+    return {"sha256": _sha256(folder), "trained_on": on}
+
+
+@cache
+def _sha256(folder: Path) -> str:
+    """Once per process, as the model is loaded: each stage names those that it has used."""
+    return folder_sha256(folder)
 
 
 # --- distilled sets --------------------------------------------------------------------------------------------------
@@ -187,13 +198,13 @@ def _check_selection(selection: Selection, budget: Budget, name: str) -> None:
     chosen = selection.indices
     if len(chosen) != budget.images or len(np.unique(chosen)) != budget.images:
         raise StageError(f"selector '{name}' gave {len(np.unique(chosen))} images for a budget of {budget.images}")
-    if chosen.min() < 0 or chosen.max() >= budget.total:
-        raise StageError(f"selector '{name}' chose image {chosen.max()} of {budget.total}")
+    if len(wrong := chosen[(chosen < 0) | (chosen >= budget.total)]):
+        raise StageError(f"selector '{name}' chose image {wrong[0]} of {budget.total}")
 
 
 def _distil(job: Job, work: Path) -> Json:
     run = job.node.run
-    chosen = read_json(Path(run["selection"]) / "artefact.json")
+    chosen = read_json(Path(run["selection"]) / ARTEFACT)
     selection = Selection(load_npz(Path(run["selection"]) / "selection.npz")["indices"])
     synthesizer = job.component("synthesizer", run["synth"])
     seed = None if synthesizer.deterministic else derive_seed("synthesise", run["seed"])
@@ -205,28 +216,29 @@ def _distil(job: Job, work: Path) -> Json:
         job.dataset.palette,
         job.progress,
     )
+    (work / MANIFEST).unlink(missing_ok=True)  # of a run that was killed: may be of other images than these
     pairs = DistilledSet.open(work, len(job.dataset.classes))
     if synthesizer.generative:
-        _add_nearest(rows, pairs, job.dataset.split("train"))
+        _add_nearest(rows, pairs, job)
     about = _about_set(job, chosen, pairs, seed)
     about["nearest_train"] = _summary_of_nearest(rows) if synthesizer.generative else None
     write_json(work / MANIFEST, manifest(rows, about))
     teacher = context.teacher if context.load_teacher else None
     write_preview(work / "preview.png", pairs, [row["sources"][0] for row in rows], job.dataset, teacher)
-    (work / "samples.jsonl").unlink()
     return about | {"select_seconds": chosen["seconds"]}
 
 
-def _add_nearest(rows: list[dict[str, Any]], pairs: DistilledSet, train: Split) -> None:
-    images = [pairs.image(i) for i in range(len(pairs))]
-    for row, nearest in zip(rows, nearest_train_images(images, train), strict=True):
+def _add_nearest(rows: list[dict[str, Any]], pairs: DistilledSet, job: Job) -> None:
+    images, train = (pairs.image(i) for i in range(len(pairs))), job.dataset.split("train")
+    found = nearest_train_images(images, train, job.dataset.fingerprint, job.progress)
+    for row, nearest in zip(rows, found, strict=True):
         row["nearest_train"] = nearest
 
 
-def _nearest_of(pairs: DistilledSet, train: Split) -> dict[str, float]:
+def _nearest_of(pairs: DistilledSet, job: Job) -> dict[str, float]:
     """Measured for a set whose manifest does not say it: photographs are at 0, tiles of them are not."""
     rows: list[dict[str, Any]] = [{} for _ in range(len(pairs))]
-    _add_nearest(rows, pairs, train)
+    _add_nearest(rows, pairs, job)
     return _summary_of_nearest(rows)
 
 
@@ -271,7 +283,7 @@ def _quality(job: Job, work: Path) -> Json:
     sources = [sample["sources"][0] for sample in about["samples"]]
     pairs, train = DistilledSet.open(folder, classes), job.dataset.split("train")
     measured = measure(pairs, train, sources, job.load_model("judge"), classes, job.workspace.device, job.progress)
-    nearest = about["nearest_train"] or _nearest_of(pairs, train)
+    nearest = about["nearest_train"] or _nearest_of(pairs, job)
     found = {**measured, "nearest_rmse_min": nearest["rmse_min"], "nearest_rmse_mean": nearest["rmse_mean"]}
     write_json(work / "quality.json", {"judge": _model_provenance(job.node.run, "judge"), **found})
     return found
@@ -293,11 +305,11 @@ def _record(job: Job) -> None:
 def _score(job: Job) -> dict[str, Any]:
     """Trains, scores and writes the record of a cell; the checkpoints go when it is on disk."""
     run, spec, out = job.node.run, job.node.run["spec"], job.workspace.out
-    dataset = job.workspace.dataset(run["dataset"])
+    dataset = job.dataset
     evaluator = job.component("evaluator", spec["evaluator"])
     work = out / "store" / "record" / f"{job.node.key}.partial"
     work.mkdir(parents=True, exist_ok=True)
-    context = job.context(derive_seed("train", spec["seed"]), work, dataset)
+    context = job.context(derive_seed("train", spec["seed"]), work)
     pairs, set_info = _pairs(run, dataset)
     train_seconds, model = _clocked(lambda: evaluator.train(pairs, spec["arch"], spec["protocol"], context))
     scored = dataset.split(spec["dataset"]["split"])
@@ -335,7 +347,7 @@ def _pairs(run: Json, dataset: Dataset) -> tuple[Split, dict[str, Any]]:
     folder = Path(run["pairs"]["folder"])
     pairs = DistilledSet.open(folder, len(dataset.classes))
     if folder.name == run["pairs"]["id"]:
-        return pairs, read_json(folder / "artefact.json")
+        return pairs, read_json(folder / ARTEFACT)
     total = len(dataset.split("train"))
     budget = {"images": len(pairs), "pixels": pairs.pixels, "bytes": pairs.bytes, "total_images": total}
     return pairs, _told(folder) | {"budget": budget, "distilled": run["pairs"]["id"]}
@@ -354,17 +366,19 @@ def _told(folder: Path) -> dict[str, Any]:
 def _provenance(run: Json, about: Json, train_seed: int) -> dict[str, Any]:
     seeds = about.get("seeds", {"select": None, "synthesise": None}) | {"train": train_seed}
     kept = {key: about.get(key) for key in ("teacher", "generator", "distilled", "selection", "nearest_train")}
-    kept["teacher"] = kept["teacher"] or _model_provenance(run, "teacher")
+    # the one that labels in this run, not one that a set made elsewhere names
+    kept["teacher"] = _model_provenance(run, "teacher") or kept["teacher"]
     return {**kept, "seeds": seeds, "command": run["command"], "commit": run["commit"]}
 
 
-def write_failure(node: Node, out: Path, status: str, reason: str) -> None:
-    """A record of a cell that gave no number, unless an earlier run gave one."""
+def write_failure(node: Node, out: Path, status: str, reason: str, *, new: bool = False) -> None:
+    """A record of a cell that gave no number, unless an earlier run gave one; ``new`` = only where there is none at
+    all, for one who does not hold the cell's lock."""
     file = record_file(out, node.key)
-    if file.exists() and read_json(file).get("status") == "ok":
+    if not new and file.exists() and read_json(file).get("status") == "ok":
         return  # what failed was to be added to it
     record = new_record(node.key, node.run["spec"], node.run["preset"], _provenance_of_failure(node.run))
-    write_record(out, record | {"status": status, "reason": reason})
+    write_record(out, record | {"status": status, "reason": reason}, new=new)
 
 
 def _provenance_of_failure(run: Json) -> dict[str, Any]:

@@ -6,10 +6,13 @@ by the operating system when its holder dies, lets two runs share one store: the
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from filelock import FileLock
@@ -20,7 +23,7 @@ from d3s2bench.values import Json
 
 ARTEFACT = "artefact.json"
 SCRATCH = "scratch"
-"""The part of a working folder that is thrown away when the stage is done: checkpoints."""
+"""The part of a working folder that is thrown away when the stage is done: checkpoints, the journal of a set."""
 
 
 class Store:
@@ -31,7 +34,7 @@ class Store:
         self.root = out / "store"
 
     def prepare(self) -> None:
-        """Raises StoreError when the folder cannot be made or written to."""
+        """Raises StoreError when the folder cannot be made or written to, or has no locks."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             (self.out / "records").mkdir(exist_ok=True)
@@ -39,6 +42,7 @@ class Store:
             raise StoreError(f"cannot write to {self.out} ({error.strerror}): give another --out") from error
         if not os.access(self.root, os.W_OK):
             raise StoreError(f"cannot write to {self.root} (no permission): give another --out")
+        require_locks(self.root)
 
     def path(self, stage: str, key: str) -> Path:
         return self.root / stage / key
@@ -52,13 +56,15 @@ class Store:
         return found
 
     def produce(self, stage: str, key: str, make: Callable[[Path], Json]) -> Path:
-        """The artefact's folder, made by ``make(folder) -> info`` unless it exists."""
+        """The artefact's folder, made by ``make(folder) -> info`` unless it exists; what a killed run had described
+        already was made, and only gets its name."""
         final = self.path(stage, key)
         work = final.with_name(f"{key}.partial")
         with self.lock(stage, key):
             if not self.has(stage, key):
                 work.mkdir(parents=True, exist_ok=True)
-                write_json(work / ARTEFACT, make(work))
+                if not (work / ARTEFACT).exists():
+                    write_json(work / ARTEFACT, make(work))
                 shutil.rmtree(work / SCRATCH, ignore_errors=True)
                 work.replace(final)
         return final
@@ -67,6 +73,16 @@ class Store:
         file = self.root / stage / f".{key}.lock"
         file.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(file)
+
+
+def require_locks(folder: Path) -> None:
+    """Raises StoreError where the file system has no ``flock``: a lock that is a file outlives its killed holder."""
+    with TemporaryFile(dir=folder) as probe:
+        try:
+            fcntl.flock(probe, fcntl.LOCK_EX)
+        except OSError as error:
+            where = f"{folder} on {socket.gethostname()} has no file locks ({error.strerror})"
+            raise StoreError(f"{where}: give an --out on a disk of its own, or one mounted with flock") from error
 
 
 def scratch(work: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +53,40 @@ def test_of_equally_near_ones_the_first_is_named(tiny: Path) -> None:
     image.write_bytes((tiny / "images/train/003.png").read_bytes())
     train = Folder(tiny).split("train")
     assert nearest_train_images([train.image(12)], train)[0]["index"] == 3
+
+
+class Watched:
+    """A train split that counts what is read of it."""
+
+    def __init__(self, images: list[np.ndarray]) -> None:  # type: ignore[type-arg]
+        self.images, self.read = images, 0
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def image(self, i: int) -> np.ndarray:  # type: ignore[type-arg]
+        self.read += 1
+        return self.images[i]
+
+    def item_name(self, i: int) -> str:
+        return str(i)
+
+
+def test_train_is_read_once_for_all_sets_of_a_dataset_and_one_image_of_a_set_is_held(tiny: Path) -> None:
+    real = Folder(tiny).split("train")
+    train, told = Watched([real.image(i) for i in range(len(real))]), list[tuple[int, int, str]]()
+    held: list[weakref.ref[np.ndarray]] = []  # type: ignore[type-arg]
+
+    def images() -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+        for i in (7, 0, 19):
+            assert sum(image() is not None for image in held) <= 1
+            held.append(weakref.ref(copy := train.images[i].copy()))
+            yield copy
+            del copy
+
+    expected = nearest_train_images([train.images[i] for i in (7, 0, 19)], train)  # type: ignore[arg-type]
+    for fingerprint, read in (("a", 40), ("a", 40), ("b", 60), ("a", 80)):
+        found = nearest_train_images(images(), train, fingerprint, lambda *step: told.append(step))  # type: ignore[arg-type]
+        assert found == expected
+        assert train.read == read
+    assert {(20, 20, "photographs read"), (20, 20, "photographs compared")} <= set(told)

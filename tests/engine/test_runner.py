@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 
 from d3s2bench import StageError
 from d3s2bench.errors import WorkerDied
+from d3s2bench.execution import stages
 from d3s2bench.execution.events import Began, Ended, Event, Failed, InTurn, Moved, Planned, Recorded
 from d3s2bench.execution.inline import Inline
 from d3s2bench.execution.runner import Order, Outcome, execute
 from d3s2bench.interfaces import Site, Task
 from d3s2bench.planning.plan import Node, Plan
-from d3s2bench.results.records import read_record, record_file
+from d3s2bench.results.records import new_record, read_record, record_file, write_record
 from d3s2bench.storage.locks import live_runs
 from d3s2bench.upkeep.status import read_status
 from d3s2bench.workspace import Workspace
@@ -182,6 +183,48 @@ def test_an_unexpected_error_stops_the_run_and_the_workers(executed: Any, monkey
     monkeypatch.setattr(Pool, "run", lambda *_: (_ for _ in ()).throw(ZeroDivisionError("bug")))
     with pytest.raises(ZeroDivisionError):
         executed({"a": [], "b": ["a"]}, set())
+
+
+# --- beside another run ----------------------------------------------------------------------------------------------
+
+
+class Broken(Pool):
+    def run(self, task: Task, progress: Callable[[str, int, int, str], None]) -> None:
+        raise StageError("broken")
+
+
+@pytest.mark.usefixtures("fakes")
+@pytest.mark.parametrize("there", [None, "failed"])
+def test_a_failure_is_not_written_over_what_another_run_writes(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str | None
+) -> None:
+    """The other run holds the cell's lock, and its record comes at the moment in which this one writes its own."""
+    planner = planner_of(fake_config(tiny, tmp_path))
+    plan, store = planner.matrix(), planner.workspace.store
+    (key,) = plan.records
+
+    def theirs(*given: Any) -> dict[str, Any]:
+        record = new_record(*given)
+        write_record(tmp_path, record | {"status": "skipped", "reason": "of the other run"})
+        return record
+
+    if there:
+        theirs(key, plan.nodes[key].run["spec"], None, stages._provenance_of_failure(plan.nodes[key].run))
+    else:
+        monkeypatch.setattr(stages, "new_record", theirs)
+    with store.lock("record", key):
+        execute(plan, planner.workspace, Order(Broken(1, set(), {})), lambda node: None)
+    assert read_record(record_file(tmp_path, key))["reason"] == "of the other run"
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_failure_beside_another_run_has_a_record(tiny: Path, tmp_path: Path) -> None:
+    planner = planner_of(fake_config(tiny, tmp_path))
+    plan = planner.matrix()
+    (key,) = plan.records
+    with planner.workspace.store.lock("record", key):
+        execute(plan, planner.workspace, Order(Broken(1, set(), {})), lambda node: None)
+    assert read_record(record_file(tmp_path, key))["reason"].endswith("broken")
 
 
 # --- many nodes ------------------------------------------------------------------------------------------------------

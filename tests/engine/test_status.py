@@ -27,7 +27,8 @@ from d3s2bench.storage.locks import at_work
 from d3s2bench.storage.store import Store
 store, key = Store(Path(sys.argv[1])), sys.argv[2]
 def make(folder):
-    (folder / "samples.jsonl").write_text("{}\\n{}\\n{}\\n")
+    (folder / "scratch").mkdir(exist_ok=True)
+    (folder / "scratch" / "samples.jsonl").write_text("{}\\n{}\\n{}\\n")
     (store.out / f"{key}.began").touch()
     time.sleep(60)
 with at_work(store):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 from engine_fakes import environment
 
 from d3s2bench import StoreError
+from d3s2bench.storage import store as storage
 from d3s2bench.storage.store import Store, scratch
 
 MAKE = """
@@ -29,6 +31,18 @@ def make(folder):
     (folder / "result").write_text(name)
     return {"by": name}
 Store(out).produce("stage", "key", make)
+"""
+
+
+DIES = """
+import os, shutil, signal, sys
+from pathlib import Path
+from d3s2bench.storage.store import Store
+shutil.rmtree = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)  # comes when all is made
+def make(folder):
+    (folder / "result").write_text("whole")
+    return {"by": "the dead"}
+Store(Path(sys.argv[1])).produce("stage", "key", make)
 """
 
 
@@ -98,6 +112,27 @@ def test_a_killed_make_is_gone_on_with(tmp_path: Path) -> None:
     Store(tmp_path).produce("stage", "key", once)  # the lock of the dead is free
     assert time.monotonic() - start < 5
     assert Store(tmp_path).info("stage", "key") == {"seconds": 1}
+
+
+def test_a_kill_between_made_and_named_loses_nothing(tmp_path: Path) -> None:
+    Store(tmp_path).prepare()
+    died = subprocess.run([sys.executable, "-P", "-c", DIES, str(tmp_path)], env=environment())
+    assert died.returncode == -signal.SIGKILL
+    assert not Store(tmp_path).has("stage", "key")
+    place = Store(tmp_path).produce("stage", "key", lambda folder: pytest.fail("it was made"))
+    assert (place / "result").read_text() == "whole"
+    assert Store(tmp_path).info("stage", "key") == {"by": "the dead"}
+
+
+def test_a_place_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where filelock would take files for locks, which outlive a killed process."""
+
+    def missing(*_: Any) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(storage.fcntl, "flock", missing)
+    with pytest.raises(StoreError, match=r"store on .* has no file locks \(Function not implemented\): give an --out"):
+        Store(tmp_path).prepare()
 
 
 def test_two_processes_make_it_once(tmp_path: Path) -> None:

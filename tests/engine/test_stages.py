@@ -1,0 +1,119 @@
+"""What a stage leaves, also when it was killed; which models it names and keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import engine_fakes
+import numpy as np
+import pytest
+from engine_fakes import fake_config, planner_of, use_fakes
+from small_run import by_stage, record_of, small_run
+
+from d3s2bench import Budget, Selection, StageError
+from d3s2bench.execution import stages
+from d3s2bench.execution.stages import Job, run_stage
+from d3s2bench.files import folder_sha256, write_json
+from d3s2bench.planning.plan import Node
+from d3s2bench.storage import store as storage
+from d3s2bench.workspace import Workspace
+
+
+class Killed(BaseException):
+    """Ends a stage as a signal does: nothing after it is run."""
+
+
+# --- a distilled set -------------------------------------------------------------------------------------------------
+
+
+def test_a_set_that_was_killed_before_it_had_its_name_is_not_made_again(
+    monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path
+) -> None:
+    """All its images and its manifest are there, its description is not."""
+
+    def dies(file: Path, value: Any) -> None:
+        if file.parent.parent.name == "distilled":
+            raise Killed
+        write_json(file, value)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "write_json", dies)
+        with pytest.raises(Killed):
+            small_run(patched, tiny, tmp_path, synth="noisy")
+    monkeypatch.setattr(engine_fakes.Noisy, "synthesize", lambda *_: pytest.fail("its images were there"))
+    plan = small_run(monkeypatch, tiny, tmp_path, synth="noisy")
+    assert record_of(plan, tmp_path)[1]["status"] == "ok"
+    (made,) = by_stage(tmp_path)["distilled"]
+    names = {file.name for file in made.folder.iterdir()}
+    assert names == {"images", "annotations", "manifest.json", "preview.png", "artefact.json"}
+
+
+def test_a_manifest_of_images_that_are_made_anew_does_not_block_them(
+    monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path
+) -> None:
+    use_fakes(monkeypatch)
+    planner = planner_of(fake_config(tiny, tmp_path, synth="noisy"))
+    nodes = list(planner.sets().nodes.values())
+    work = planner.workspace.store.path("distilled", f"{nodes[-1].key}.partial")
+    write_json(work / "manifest.json", {"samples": [{"name": "000000", "sha256": {"images": "0" * 64}}]})
+    for node in nodes:
+        run_stage(node, planner.workspace, lambda *_: None)
+    assert nodes[-1].done(planner.workspace.store)
+
+
+@pytest.mark.parametrize(("indices", "wrong"), [((-2, 3), -2), ((0, 20), 20)])
+def test_the_index_that_is_wrong_is_named(indices: tuple[int, int], wrong: int) -> None:
+    with pytest.raises(StageError, match=f"selector 'mine' chose image {wrong} of 20"):
+        stages._check_selection(Selection(np.array(indices)), Budget(2, 20, 0.1), "mine")
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> Callable[[str], Path]:
+    def make(name: str) -> Path:
+        write_json(tmp_path / name / "teacher.json", {"trained_on": f"{name}/train"})
+        return tmp_path / name
+
+    return make
+
+
+def given(folder: Path) -> dict[str, Any]:
+    return {"models": {"teacher": {"folder": str(folder), "family": "majority"}}, "command": None, "commit": None}
+
+
+def test_the_teacher_that_labels_is_recorded_not_that_of_a_foreign_manifest(teacher: Callable[[str], Path]) -> None:
+    foreign = {"sha256": "f" * 64, "trained_on": "elsewhere/train"}
+    labels = {"sha256": folder_sha256(teacher("ours")), "trained_on": "ours/train"}
+    assert stages._provenance(given(teacher("ours")), {"teacher": foreign}, 7)["teacher"] == labels
+    without = given(teacher("ours")) | {"models": {}}
+    assert stages._provenance(without, {"teacher": foreign}, 7)["teacher"] == foreign
+
+
+def test_the_weights_are_hashed_once(teacher: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[Path] = []
+    monkeypatch.setattr(stages, "folder_sha256", lambda folder: hashed.append(folder) or "0" * 64)
+    for _ in range(3):
+        stages._model_provenance(given(teacher("one")), "teacher")
+    assert len(hashed) == 1
+
+
+def test_models_of_one_dataset_are_kept(
+    teacher: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    loaded: list[Path] = []
+    monkeypatch.setattr(stages, "_LOADED", {})
+    monkeypatch.setattr(stages, "_load", lambda workspace, kind, family, folder: loaded.append(folder) or folder)
+
+    def load(dataset: str, folder: Path) -> None:
+        node = Node("quality", {}, given(folder) | {"dataset": dataset})
+        Job(node, Workspace(tmp_path), lambda *_: None).load_model("teacher")
+
+    first, other = teacher("first"), teacher("other")
+    for dataset, folder in (("a", first), ("a", other), ("a", first), ("b", other), ("b", other)):
+        load(dataset, folder)
+    assert loaded == [first, other, other]
+    assert [key[0] for key in stages._LOADED] == ["b"]
