@@ -19,12 +19,13 @@ from d3s2bench.interfaces import Site, Task
 
 @dataclass(frozen=True)
 class Inline:
-    """Worker processes on this machine, as many as there are cores for; ``retries`` of a stage whose process died."""
+    """Worker processes on this machine, as many as there are cores for, one on another device than ``cpu``; ``retries``
+    of a stage whose process died."""
 
     retries: int = 1
 
     def start(self, site: Site) -> Workers:
-        return Workers(site.out / "logs", site.workers or places(site.threads), self.retries)
+        return Workers(site.out / "logs", site.workers or places(site.threads, site.device), self.retries)
 
 
 class Workers:

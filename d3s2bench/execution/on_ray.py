@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from d3s2bench.errors import ConfigError, StageError, WorkerDied
-from d3s2bench.execution.remote import Followed, check_device, error_of, run_task
+from d3s2bench.errors import ConfigError, D3S2Error, StageError, WorkerDied
+from d3s2bench.execution.remote import Followed, check_device, end, error_of, run_task
 from d3s2bench.execution.resources import places
 from d3s2bench.interfaces import Site, Task
 
@@ -125,12 +125,7 @@ class RayPool:
     def _ended(self, key: str, made: Future[None], answer: Future[dict[str, Any]]) -> None:
         self.running.pop(key, None)
         self.followed.leave(key)
-        error = answer.exception()
-        problem = _explained(error) if error else error_of(answer.result())
-        if problem:
-            made.set_exception(problem)
-        else:
-            made.set_result(None)
+        end(made, partial(_problem, answer))
 
     def stop(self) -> None:
         for answer in list(self.running.values()):
@@ -138,6 +133,11 @@ class RayPool:
         self.followed.stop()
         if self.own:
             self.ray.shutdown()
+
+
+def _problem(answer: Future[dict[str, Any]]) -> D3S2Error | None:
+    error = answer.exception()
+    return _explained(error) if error else error_of(answer.result())
 
 
 def _explained(error: BaseException) -> StageError:

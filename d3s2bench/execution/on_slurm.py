@@ -14,7 +14,9 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
 
 from d3s2bench.errors import ConfigError, D3S2Error, StageError, WorkerDied
-from d3s2bench.execution.remote import INTERVAL, Followed, check_device, error_of, run_task
+from d3s2bench.execution.remote import INTERVAL, Followed, check_device, end, error_of, run_task
 from d3s2bench.execution.resources import places
 from d3s2bench.interfaces import Site, Task
 from d3s2bench.values import Json
@@ -30,7 +32,8 @@ from d3s2bench.values import Json
 QUEUE = {"slurm": 10.0, "local": 0.5}
 """Seconds between two looks at the queue."""
 GRACE = {"slurm": 60.0, "local": 2.0}
-"""Seconds that a job may be out of the queue before its answer is there: network folders show files late."""
+"""Seconds that a job may be out of the queue before its answer is there, and that the queue or the folder may not be
+looked at: network folders show files late, and are away for a moment."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Slurm:
             raise ConfigError(f"executor.slurm.cluster is '{self.cluster}': give slurm or local")
         if self.cluster == "slurm" and submitit.SlurmExecutor.affinity() < 0:
             raise ConfigError("there is no Slurm here (no srun): start on a login node, or leave out --executor slurm")
-        count = places(site.threads) if self.cluster == "local" else self.jobs
+        count = places(site.threads, site.device) if self.cluster == "local" else self.jobs
         return SlurmPool(self, site, site.workers or count)
 
     def submitter(self, folder: Path, threads: int, gpu: bool) -> submitit.AutoExecutor:
@@ -112,6 +115,7 @@ class SlurmPool:
         self.folder = (site.out / "logs" / "slurm" / self.followed.folder.name).absolute()
         self.folder.mkdir(parents=True)
         self.running: list[_Running] = []
+        self.looked, self.queued = float("-inf"), frozenset[str]()
         self.lock = threading.Lock()
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
@@ -141,25 +145,49 @@ class SlurmPool:
         """Takes all jobs out of the queue."""
         self.stopped.set()
         self.thread.join()
-        if self.slurm.cluster == "local":
-            for each in self.running:
-                each.job.cancel()
-        elif self.running:
-            subprocess.run(["scancel", *(each.job.job_id for each in self.running)], check=False)
+        self._cancel(self.running)
         self.followed.stop()
+
+    def _cancel(self, running: list[_Running]) -> None:
+        with suppress(OSError):
+            if self.slurm.cluster == "local":
+                for each in running:
+                    each.job.cancel()
+            elif running:
+                subprocess.run(["scancel", *(each.job.job_id for each in running)], check=False)
 
     # --- the queue ---------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        looked, queued = float("-inf"), frozenset[str]()
+        failing: float | None = None
         while not self.stopped.wait(min(INTERVAL, QUEUE[self.slurm.cluster])):
-            with self.lock:
-                running = list(self.running)
-            if running and time.monotonic() - looked > QUEUE[self.slurm.cluster]:
-                looked, queued = time.monotonic(), self._queued(running)
-            there = set(self.folder.iterdir())  # a network folder that is listed shows what is new
-            for each in running:
-                self._look(each, each.job.job_id in queued, each.job.paths.result_pickle in there)
+            try:
+                self._look_at_all()
+                failing = None
+            except Exception as error:
+                failing = failing or time.monotonic()
+                if time.monotonic() - failing > GRACE[self.slurm.cluster]:
+                    self._give_up(error)
+
+    def _look_at_all(self) -> None:
+        with self.lock:
+            running = list(self.running)
+        if running and time.monotonic() - self.looked > QUEUE[self.slurm.cluster]:
+            self.looked, self.queued = time.monotonic(), self._queued(running)
+        there = set(self.folder.iterdir())  # a network folder that is listed shows what is new
+        for each in running:
+            self._look(each, each.job.job_id in self.queued, each.job.paths.result_pickle in there)
+
+    def _give_up(self, error: Exception) -> None:
+        """What cannot be looked at would be waited for without end."""
+        with self.lock:
+            lost, self.running = self.running, []
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        for each in lost:
+            self.followed.leave(each.key)
+            told = f"its job {each.job.job_id} cannot be followed ({what}): run the same command again"
+            each.made.set_exception(StageError(told))
+        self._cancel(lost)
 
     def _queued(self, running: list[_Running]) -> frozenset[str]:
         """Ids of the jobs that wait or run. All of them when Slurm does not answer: that loses no job."""
@@ -171,25 +199,26 @@ class SlurmPool:
 
     def _look(self, each: _Running, queued: bool, answered: bool) -> None:
         if answered:
-            self._end(each, _problem(each.job))
+            self._end(each, partial(_problem, each.job))
         elif queued:
             each.missed = None
         elif each.missed is None:
             each.missed = time.monotonic()
         elif time.monotonic() - each.missed > GRACE[self.slurm.cluster]:
-            self._end(each, WorkerDied(f"its job {each.job.job_id} was lost: see {each.job.paths.stderr}"))
+            lost = WorkerDied(f"its job {each.job.job_id} was lost: see {each.job.paths.stderr}")
+            self._end(each, lambda: lost)
 
-    def _end(self, each: _Running, problem: D3S2Error | None) -> None:
+    def _end(self, each: _Running, problem: Callable[[], D3S2Error | None]) -> None:
+        """The future ends before its files go: nobody waits for them."""
         with self.lock:
             self.running.remove(each)
-        self.followed.leave(each.key)
+        self.followed.leave(each.key)  # before: it may be submitted again at once
+        end(each.made, problem)
         paths = each.job.paths
-        for file in (paths.submitted_pickle, paths.result_pickle, *([] if problem else [paths.stdout, paths.stderr])):
-            file.unlink(missing_ok=True)
-        if problem:
-            each.made.set_exception(problem)
-        else:
-            each.made.set_result(None)
+        logs = [] if each.made.exception() else [paths.stdout, paths.stderr]
+        for file in (paths.submitted_pickle, paths.result_pickle, *logs):
+            with suppress(OSError):
+                file.unlink()
 
 
 def _problem(job: Any) -> D3S2Error | None:

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import atexit
 import os
+import shutil
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from d3s2bench.errors import ConfigError, D3S2Error, StageError, StoreError, Wor
 from d3s2bench.execution.worker import Worker
 from d3s2bench.files import read_json, write_json
 from d3s2bench.interfaces import Site, Task
+from d3s2bench.storage.store import require_locks
 from d3s2bench.values import Json
 
 INTERVAL = 1.0
@@ -55,12 +58,13 @@ def run_task(work: Json) -> dict[str, Any]:
 
 
 def _logs(work: Json) -> Path:
-    """Raises StageError where this machine does not see the driver's folders."""
+    """Raises StageError where this machine does not see the driver's folders, StoreError where these have no locks."""
     logs = Path(work["cwd"], work["workspace"]["out"], "logs")
     for place in (Path(work["cwd"]), logs / work.get("marker", "")):
         if not place.exists():
             where = f"{place} of the run is not to be seen on {socket.gethostname()}"
             raise StageError(f"{where}: give an --out, and start in a folder, that all machines share")
+    require_locks(logs)
     return logs
 
 
@@ -123,14 +127,13 @@ class Followed:
 
     def leave(self, key: str) -> None:
         self.heard.pop(key, None)
-        (self.folder / f"{key}.json").unlink(missing_ok=True)
+        with suppress(OSError):
+            (self.folder / f"{key}.json").unlink()
 
     def stop(self) -> None:
         self.stopped.set()
         self.thread.join()
-        for file in self.folder.iterdir():
-            file.unlink(missing_ok=True)
-        self.folder.rmdir()
+        shutil.rmtree(self.folder, ignore_errors=True)  # a task that is being stopped may still write into it
 
     def _watch(self) -> None:
         while not self.stopped.wait(INTERVAL):
@@ -140,6 +143,20 @@ class Followed:
                     if told != before and key in self.heard:
                         self.heard[key] = (progress, told)
                         progress(key, *told)
+
+
+def end(made: Future[None], problem: Callable[[], D3S2Error | None]) -> None:
+    """Ends a task's future with its problem or without one. Never raises: for a future that does not end, the run would
+    wait for ever."""
+    try:
+        found = problem()
+    except Exception as error:  # an answer of another version, a file that is not to be read
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        found = StageError(f"its answer cannot be read ({what}): run the same command again")
+    if found:
+        made.set_exception(found)
+    else:
+        made.set_result(None)
 
 
 def error_of(answer: Json) -> D3S2Error | None:

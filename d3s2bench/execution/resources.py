@@ -31,6 +31,6 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def places(threads: int) -> int:
-    """How many stages of so many threads this machine takes at once."""
-    return max(1, cores() // threads)
+def places(threads: int, device: str = "cpu") -> int:
+    """How many stages of so many threads this machine takes at once; one where they would share a device."""
+    return max(1, cores() // threads) if device == "cpu" else 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ from engine_fakes import fake_config, planner_of
 
 from d3s2bench import StageError, WorkerDied, run_task
 from d3s2bench.execution import remote
-from d3s2bench.execution.remote import Followed, error_of
+from d3s2bench.execution.remote import Followed, end, error_of
 from d3s2bench.execution.tasks import task_of
 from d3s2bench.interfaces import Site, Task
+from d3s2bench.storage import store as storage
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -85,3 +88,35 @@ def test_progress_comes_back_through_the_folder(tiny: Path, tmp_path: Path, monk
     assert not file.exists()
     followed.stop()
     assert not followed.folder.exists()
+
+
+def test_an_answer_that_cannot_be_read_ends_its_task() -> None:
+    """A future that does not end is a run that waits for ever."""
+    made: Future[None] = Future()
+    end(made, lambda: error_of({}))
+    assert isinstance(error := made.exception(0), StageError)
+    assert str(error) == "its answer cannot be read (KeyError: 'error'): run the same command again"
+
+
+def test_what_a_task_still_writes_does_not_spoil_the_end_of_a_run(tiny: Path, tmp_path: Path) -> None:
+    tasks(tiny, tmp_path / "runs")
+    followed = Followed(Site(tmp_path / "runs", 1, None, "cpu"))
+    (followed.folder / "late").mkdir()
+    (followed.folder / "late" / "progress.json").touch()
+    followed.leave("a task whose file is gone")
+    followed.stop()
+    assert not followed.folder.exists()
+
+
+def test_a_machine_that_mounts_the_folder_without_locks_is_named(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, _ = tasks(tiny, tmp_path / "runs")
+
+    def missing(*_: Any) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(storage.fcntl, "flock", missing)
+    answer = run_task(index.work)
+    assert "has no file locks (Function not implemented)" in answer["error"]
+    assert not answer["lost"]

@@ -8,20 +8,24 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from executor_fakes import at_work, check_as_inline, install_watched, journal, times, watched_config
 
-from d3s2bench import ConfigError, api
+from d3s2bench import ConfigError, StageError, api
 from d3s2bench.config import RunConfig
 from d3s2bench.interfaces import Site
 
 if find_spec("submitit") is None:
     pytest.skip("submitit is not installed", allow_module_level=True)
-from d3s2bench.execution.on_slurm import Slurm
+from d3s2bench.execution import on_slurm
+from d3s2bench.execution.on_slurm import Slurm, SlurmPool, _Running
 
 pytestmark = [pytest.mark.usefixtures("fakes"), pytest.mark.xdist_group("slurm")]
 
@@ -87,6 +91,71 @@ def test_a_job_that_is_stopped_is_done_again(
     thread.join(10)
     assert max(times(out, "began").values()) == 2, "nothing was stopped at work"
     check_as_inline(result, api.run(config("inline", **given)), out)
+
+
+class Job:
+    """A job whose answer is read as ``result`` says."""
+
+    job_id = "17"
+
+    def __init__(self, folder: Path, result: Callable[[], dict[str, Any]]) -> None:
+        names = ("submitted_pickle", "result_pickle", "stdout", "stderr")
+        self.cancelled = threading.Event()
+        self.paths, self.result = SimpleNamespace(**{name: folder / name for name in names}), result
+
+    def done(self) -> bool:
+        return False
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Callable[..., tuple[SlurmPool, Job, Future[None]]]]:
+    """A pool that follows a job."""
+    pool = Slurm(cluster="local").start(Site(tmp_path, 1, 1, "cpu"))
+
+    def follow(result: Callable[[], dict[str, Any]] = dict) -> tuple[SlurmPool, Job, Future[None]]:
+        job, made = Job(pool.folder, result), Future[None]()
+        with pool.lock:
+            pool.running.append(_Running(job, "k" * 64, made))
+        return pool, job, made
+
+    yield follow
+    pool.stop()
+
+
+def test_a_queue_that_cannot_be_looked_at_ends_all_jobs(watched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> frozenset[str]:
+        raise FileNotFoundError("squeue")
+
+    monkeypatch.setitem(on_slurm.GRACE, "local", 0.1)
+    monkeypatch.setattr(SlurmPool, "_queued", gone)
+    for _ in range(2):  # the second is submitted later
+        _, job, made = watched()
+        assert isinstance(error := made.exception(30), StageError)
+        assert str(error) == ("its job 17 cannot be followed (FileNotFoundError: squeue): run the same command again")
+        assert job.cancelled.wait(10)
+
+
+def test_an_answer_that_is_no_answer_ends_its_job(watched: Any) -> None:
+    def torn() -> dict[str, Any]:
+        raise EOFError("Ran out of input")
+
+    _, job, made = watched(torn)
+    job.paths.result_pickle.touch()
+    assert isinstance(error := made.exception(30), StageError)
+    assert str(error) == "its answer cannot be read (EOFError: Ran out of input): run the same command again"
+
+
+def test_files_that_cannot_be_removed_do_not_hold_a_job_up(watched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stale(file: Path, missing_ok: bool = False) -> None:
+        raise OSError(116, "Stale file handle")
+
+    _, job, made = watched(lambda: {"error": None, "lost": False})
+    monkeypatch.setattr(Path, "unlink", stale)
+    job.paths.result_pickle.touch()
+    assert made.exception(30) is None
 
 
 def test_without_slurm_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

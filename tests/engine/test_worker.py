@@ -19,6 +19,7 @@ from d3s2bench.execution.inline import Inline, Workers
 from d3s2bench.execution.runner import Order, execute
 from d3s2bench.execution.tasks import task_of
 from d3s2bench.execution.worker import Worker, explain, thread_environment
+from d3s2bench.interfaces import Site
 from d3s2bench.planning.plan import Node, Plan
 from d3s2bench.storage.store import Store
 from d3s2bench.workspace import Workspace
@@ -120,6 +121,14 @@ def test_a_killed_worker_is_tried_once_more(
     assert [("out of memory" in reason) for reason in outcome.failed.values()] == ([] if works else [True])
     assert len(file.read_text().split()) == left
     assert nodes(plan)["selection"].done(workspace.store) is works
+
+
+@pytest.mark.parametrize(("device", "given", "count"), [("cpu", None, 8), ("cuda", None, 1), ("cuda", 3, 3)])
+def test_stages_do_not_share_a_card_unless_they_are_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, given: int | None, count: int
+) -> None:
+    monkeypatch.setattr("d3s2bench.execution.resources.cores", lambda: 16)
+    assert Inline().start(Site(tmp_path, 2, given, device)).count == count
 
 
 def test_a_stopped_pool_starts_nobody(workspace: Workspace, tiny: Path, tmp_path: Path) -> None:
