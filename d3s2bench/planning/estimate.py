@@ -7,7 +7,7 @@ past stages per unit is what one more will take. What was never measured is said
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,35 +50,38 @@ class _Cost:
 
 def estimate(plan: Plan, store: Store) -> list[Estimate]:
     """By stage, those with nothing left to do apart. With n workers it takes the n-th part of the seconds at best."""
-    past, left = _past(store), plan.remaining(store)
+    left = plan.remaining(store)
+    past = _past(store) if left else {}
     return [
         _of_stage(stage, nodes, past) for stage in STAGES if (nodes := [n for n in left.values() if n.stage == stage])
     ]
 
 
-def _of_stage(stage: str, nodes: list[Node], past: dict[str, list[_Cost]]) -> Estimate:
+def _of_stage(stage: str, nodes: list[Node], past: dict[str, _Cost]) -> Estimate:
     found = [(_units(stage, node.identity, node.run), cost) for node in nodes if (cost := _cost(node, past))]
     seconds = sum(cost.fixed + cost.share * units for units, cost in found)
     size = sum(cost.bytes * (units if stage == "distilled" else 1) for units, cost in found)
     return Estimate(stage, len(nodes), seconds, size, len(nodes) - len(found))
 
 
-def _cost(node: Node, past: dict[str, list[_Cost]]) -> _Cost | None:
-    known = next((past[kind] for kind in _kinds(node.stage, node.identity) if kind in past), None)
-    if known is None:
-        return None
-    return _Cost(*(median(getattr(cost, part) for cost in known) for part in ("share", "fixed", "bytes")))
+def _cost(node: Node, past: dict[str, _Cost]) -> _Cost | None:
+    return next((past[kind] for kind in _kinds(node.stage, node.identity) if kind in past), None)
 
 
 # --- what was measured -----------------------------------------------------------------------------------------------
 
 
-def _past(store: Store) -> dict[str, list[_Cost]]:
+def _past(store: Store) -> dict[str, _Cost]:
+    """Kind → the median of what stages of that kind took."""
     past: defaultdict[str, list[_Cost]] = defaultdict(list)
     for kinds, cost in [*_past_artefacts(store), *_past_records(store.out / "records")]:
         for kind in kinds:
             past[kind].append(cost)
-    return dict(past)
+    return {kind: _median(costs) for kind, costs in past.items()}
+
+
+def _median(costs: list[_Cost]) -> _Cost:
+    return _Cost(*(median(getattr(cost, part) for cost in costs) for part in ("share", "fixed", "bytes")))
 
 
 def _past_artefacts(store: Store) -> Iterator[tuple[list[str], _Cost]]:
@@ -91,17 +94,25 @@ def _past_artefacts(store: Store) -> Iterator[tuple[list[str], _Cost]]:
 
 
 def _past_records(folder: Path) -> Iterator[tuple[list[str], _Cost]]:
+    sizes = _sizes(folder)
     for file in sorted(folder.glob("*.json")):
         try:
             record = read_json(file)
             spec, took, status = record["spec"], record["timings"], record["status"]
             if status == "ok" and None not in (took["train"], took["evaluate"]):
-                size = sum(part.stat().st_size for part in folder.glob(f"{file.stem}.*"))
                 identity = {**spec, "dataset": spec["dataset"]["fingerprint"]}
-                cost = _Cost(took["train"] / _units("record", identity, {}), took["evaluate"], size)
+                cost = _Cost(took["train"] / _units("record", identity, {}), took["evaluate"], sizes[file.stem])
                 yield _kinds("record", identity), cost
         except (StoreError, KeyError, TypeError):  # 'store verify' is there to find it
             continue
+
+
+def _sizes(folder: Path) -> Counter[str]:
+    """Name → bytes of a record with its counts."""
+    sizes: Counter[str] = Counter()
+    for file in folder.glob("[!.]*.*"):
+        sizes[file.stem] += file.stat().st_size
+    return sizes
 
 
 # --- kinds -----------------------------------------------------------------------------------------------------------

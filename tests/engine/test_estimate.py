@@ -10,6 +10,7 @@ from engine_fakes import fake_config, planner_of, provenance, spec
 from small_run import small_run
 
 from d3s2bench.files import write_json
+from d3s2bench.planning import estimate as module
 from d3s2bench.planning.estimate import Estimate, estimate
 from d3s2bench.planning.plan import Node, Plan
 from d3s2bench.results.records import new_record
@@ -85,6 +86,25 @@ def test_training_counts_in_iterations_and_scoring_once(store: Store) -> None:
     (found,) = estimate(plan_of(Node("record", long, {}), Node("record", deep, {})), store)
     assert (found.nodes, found.unknown) == (2, 1)  # the other architecture was never trained
     assert found.seconds == pytest.approx(50 * 30 / 5 + 5)
+
+
+def test_many_records_and_nodes_are_gone_through_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(20):
+        record = new_record(f"{seed:064d}"[::-1], spec(seed=seed), None, provenance()) | {"status": "ok"}
+        record["timings"] |= {"train": 20.0, "evaluate": 4.0}
+        write_json(store.out / "records" / f"{record['id']}.json", record)
+        (store.out / "records" / f"{record['id']}.npz").write_bytes(b"x" * 1000)
+    identity = {part: spec()[part] for part in ("evaluator", "arch")} | {"dataset": "0" * 64}
+    nodes = [Node("record", {**identity, "protocol": {"iterations": 5}, "seed": seed}, {}) for seed in range(50)]
+    medians, listed, median, glob = [], [], module.median, Path.glob
+    monkeypatch.setattr(module, "median", lambda given: medians.append(1) or median(given))
+    monkeypatch.setattr(Path, "glob", lambda *given, **more: listed.append(given) or glob(*given, **more))
+    (found,) = estimate(plan_of(*nodes), store)
+    assert found.seconds == pytest.approx(50 * 24)
+    one = (store.out / "records" / f"{0:016d}.json").stat().st_size + 1000
+    assert found.bytes == pytest.approx(50 * one, rel=0.01)
+    assert len(medians) == 6  # three of the narrow kind and three of the wide one
+    assert len(listed) < 10
 
 
 def test_a_plan_that_is_half_done(monkeypatch: pytest.MonkeyPatch, tiny: Path, store: Store) -> None:
