@@ -64,7 +64,7 @@ class RunConfig:
     threads: int = 1
     """Numeric threads per stage; 1 and 2 give different weights, so it is part of the protocol."""
     workers: int | None = None
-    """Stages at once; null = cores / threads. Changes no result."""
+    """Stages at once; null = cores / threads, one where they compute on a GPU. Changes no result."""
     executor: str = "inline"
     """Where stages are worked on: inline, ray, slurm. Changes no result."""
     wandb: str = "auto"
