@@ -60,7 +60,7 @@ EvalSplit = Annotated[
     str | None, typer.Option("--eval-split", help="Split that is scored.  [default: test, or dev with --holdout]")
 ]
 Device = Annotated[str | None, typer.Option("--device", help="cpu or cuda.  [default: cpu]")]
-Workers = Annotated[int | None, typer.Option("--workers", help="Stages at once.  [default: cores / threads, 1 on a GPU]")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Stages at once.  [default: cores / threads, GPU: 1]")]
 Executors = Annotated[
     str | None,
     typer.Option("--executor", help="inline, ray or slurm.  [default: inline]", autocompletion=components("executor")),
