@@ -6,10 +6,10 @@ by the operating system when its holder dies, lets two runs share one store: the
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -77,6 +77,10 @@ class Store:
 
 def require_locks(folder: Path) -> None:
     """Raises StoreError where the file system has no ``flock``: a lock that is a file outlives its killed holder."""
+    if sys.platform == "win32":  # every lock is the system's there
+        return
+    import fcntl
+
     with TemporaryFile(dir=folder) as probe:
         try:
             fcntl.flock(probe, fcntl.LOCK_EX)
