@@ -17,7 +17,6 @@ from d3s2bench.execution import remote
 from d3s2bench.execution.remote import Followed, end, error_of
 from d3s2bench.execution.tasks import task_of
 from d3s2bench.interfaces import Site, Task
-from d3s2bench.storage import store as storage
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -116,7 +115,7 @@ def test_a_machine_that_mounts_the_folder_without_locks_is_named(
     def missing(*_: Any) -> None:
         raise OSError(errno.ENOSYS, "Function not implemented")
 
-    monkeypatch.setattr(storage.fcntl, "flock", missing)
+    monkeypatch.setattr("fcntl.flock", missing)
     answer = run_task(index.work)
     assert "has no file locks (Function not implemented)" in answer["error"]
     assert not answer["lost"]

@@ -16,7 +16,6 @@ import pytest
 from engine_fakes import environment
 
 from d3s2bench import StoreError
-from d3s2bench.storage import store as storage
 from d3s2bench.storage.store import Store, scratch
 
 MAKE = """
@@ -130,7 +129,7 @@ def test_a_place_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     def missing(*_: Any) -> None:
         raise OSError(errno.ENOSYS, "Function not implemented")
 
-    monkeypatch.setattr(storage.fcntl, "flock", missing)
+    monkeypatch.setattr("fcntl.flock", missing)
     with pytest.raises(StoreError, match=r"store on .* has no file locks \(Function not implemented\): give an --out"):
         Store(tmp_path).prepare()
 
