@@ -8,7 +8,10 @@ import pytest
 
 from d3s2bench.results.records import read_records, recomputed_miou
 
-STUDIES = sorted((Path(__file__).parents[2] / "docs" / "records").iterdir())
+HERE = Path(__file__).parents[2]
+STUDIES = sorted(
+    folder.parent for place in ("docs/records", "leaderboards") for folder in HERE.glob(f"{place}/*/records")
+)
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
