@@ -21,6 +21,8 @@ from d3s2bench.schema import violation
 from d3s2bench.values import Counts, Json
 
 SCHEMA = Path(__file__).parent / "record.schema.json"
+TOLERANCE = 1e-9
+"""Points by which a score may differ from what its counts give."""
 PACKAGES = ("d3s2bench", "torch", "diffusers", "transformers", "numpy", "pillow")
 
 
@@ -146,9 +148,9 @@ def _has_counts(file: Path, confusion: Json) -> bool:
         return False
 
 
-def recomputed_miou(file: Path) -> float:
-    """The mIoU of a record computed again from its counts, in percent."""
-    record = read_record(file)
+def recomputed_miou(file: Path, record: Json | None = None) -> float:
+    """The mIoU of a record, read already or not, computed again from its counts, in percent."""
+    record = record or read_record(file)
     total = load_npz(file.parent / record["confusion"]["path"])["total"]
     miou: float = scores(total)["miou"]
     return miou

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from d3s2bench.errors import StoreError
-from d3s2bench.results.records import read_record, recomputed_miou
+from d3s2bench.results.records import TOLERANCE, read_record, recomputed_miou
 from d3s2bench.storage.store import Store
 from d3s2bench.upkeep.inventory import MODELS, Artefact, artefacts, dataset_names, in_words, models_by_hash
 from d3s2bench.values import Json
@@ -41,7 +41,8 @@ class Explanation:
     def follows(self) -> bool:
         """Whether the score is what its counts give."""
         metrics = self.record["metrics"]
-        return metrics is not None and self.recomputed is not None and abs(metrics["miou"] - self.recomputed) < 1e-9
+        known = metrics is not None and self.recomputed is not None
+        return known and abs(metrics["miou"] - self.recomputed) <= TOLERANCE
 
 
 def find_record(place: str) -> Path:
@@ -65,7 +66,7 @@ def find_record(place: str) -> Path:
 def explain(file: Path) -> Explanation:
     """Raises StoreError for a record that does not follow the schema or whose counts are not its own."""
     record = read_record(file)
-    recomputed = recomputed_miou(file) if record["status"] == "ok" else None
+    recomputed = recomputed_miou(file, record) if record["status"] == "ok" else None
     return Explanation(file, record, tuple(_parts(record, _Places(_store_of(file)))), recomputed)
 
 

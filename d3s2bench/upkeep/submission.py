@@ -24,7 +24,7 @@ from d3s2bench.files import digest, file_sha256, folder_under_name, load_npz, re
 from d3s2bench.metrics import scores
 from d3s2bench.plugins import registry
 from d3s2bench.protocols import completed, dataset_recipe, default_protocol
-from d3s2bench.results.records import now, read_record, read_records, told, versions
+from d3s2bench.results.records import TOLERANCE, now, read_record, read_records, told, versions
 from d3s2bench.schema import violation
 from d3s2bench.values import Json
 
@@ -32,8 +32,6 @@ MANIFEST, ENVIRONMENT, RECORDS = "submission.json", "environment.txt", "records"
 SCHEMA = Path(__file__).parent / "submission.schema.json"
 FREE = ("iterations", "device", "threads")
 """What a submission may choose of a protocol: the same for all methods of a column, controls among them."""
-TOLERANCE = 1e-9
-"""Points by which a score may differ from what its counts give."""
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from d3s2bench.errors import D3S2Error, StoreError
 from d3s2bench.files import file_sha256, folder_sha256, load_npz, read_image, read_json
-from d3s2bench.results.records import read_record, recomputed_miou
+from d3s2bench.results.records import TOLERANCE, read_record, recomputed_miou
 from d3s2bench.sets.distilled import MANIFEST
 from d3s2bench.storage.store import ARTEFACT
 from d3s2bench.upkeep.inventory import MODELS, Artefact, artefacts, open_store
+from d3s2bench.values import Json
 
 PARTS = {
     "index": "index.npz",
@@ -126,13 +127,13 @@ def _record_problem(file: Path) -> str | None:
     try:
         record = read_record(file)
         if record["status"] == "ok":
-            _check_score(file, record["metrics"]["miou"])
+            _check_score(file, record)
     except D3S2Error as error:
         return f"{error}; delete {file} and run the command again: it is scored anew"
     return None
 
 
-def _check_score(file: Path, miou: float) -> None:
-    again = recomputed_miou(file)
-    if abs(again - miou) > 1e-9:
+def _check_score(file: Path, record: Json) -> None:
+    miou, again = record["metrics"]["miou"], recomputed_miou(file, record)
+    if abs(again - miou) > TOLERANCE:
         raise StoreError(f"its mIoU {miou:.4f} does not follow from its counts, which give {again:.4f}")
