@@ -13,7 +13,14 @@ from d3s2bench.errors import ConfigError, unknown_name
 
 PRESETS = Path(__file__).parent / "presets"
 AXES = ("dataset", "selector", "synth", "evaluator", "arch", "rate", "budget", "seed")
-OPTION_KINDS = ("dataset", "selector", "synth", "evaluator", "generator", "observer", "executor")
+CELL_OPTIONS = ("dataset", "selector", "synth", "evaluator", "generator")
+"""Kinds of components whose options change what a cell is."""
+OPTION_KINDS = (*CELL_OPTIONS, "observer", "executor")
+CELL_SETTINGS = (
+    *("size", "threads", "device", "eval_split", "teacher", "generator"),
+    *("teacher_evaluator", "teacher_arch", "teacher_protocol", "generator_family"),
+)
+"""Keys, axes, options and the protocol apart, that change what a cell is."""
 CHOICES = {"controls": ("default", "all", "none"), "wandb": ("auto", "online", "offline", "disabled")}
 
 

@@ -9,14 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from d3s2bench.config import RunConfig, given_for, make_config
+from d3s2bench.config import CELL_OPTIONS, CELL_SETTINGS, RunConfig, given_for, make_config
 from d3s2bench.planning.plan import Cell
-
-SETTINGS = (
-    *("size", "threads", "device", "eval_split", "teacher", "generator"),
-    *("teacher_evaluator", "teacher_arch", "teacher_protocol", "generator_family"),
-)
-"""Keys of the configuration, axes and options apart, that change what a cell is."""
 
 
 def command_of(cell: Cell, config: RunConfig, folder: str | None = None) -> str:
@@ -39,9 +33,9 @@ def command_of(cell: Cell, config: RunConfig, folder: str | None = None) -> str:
 def _settings(config: RunConfig, cell: Cell) -> dict[str, Any]:
     """What ``--set`` must say: all that is not as the defaults or the preset have it and no axis."""
     before = _before(config.preset)
-    plain = {name: getattr(config, name) for name in SETTINGS if getattr(config, name) != getattr(before, name)}
+    plain = {name: getattr(config, name) for name in CELL_SETTINGS if getattr(config, name) != getattr(before, name)}
     for section, components in config.options.items():
-        if section not in ("executor", "observer"):  # they change nothing that a record says
+        if section in CELL_OPTIONS:
             plain |= {f"{section}.{name}.{key}": v for name, found in components.items() for key, v in found.items()}
     plain |= {f"protocol.{key}": value for key, value in config.protocol.items()}
     return plain | ({f"evaluator.{cell.evaluator}.labels": cell.labels} if cell.labels else {})

@@ -11,6 +11,7 @@ import pytest
 
 from d3s2bench.errors import ModelError
 from d3s2bench.interfaces import Context, Evaluator
+from d3s2bench.protocols import completed
 from d3s2bench.testing.base import DEVICES, Contract, prepare
 from d3s2bench.testing.models import tiny_context
 from d3s2bench.testing.tiny import CLASSES, SIZE, TinyDataset, TinySplit
@@ -41,9 +42,8 @@ class EvaluatorContract(Contract):
     def training(self, device: str = "cpu") -> dict[str, Any]:
         """The protocol that the tests train under, made as the engine makes it."""
         given = self.component.protocol(self.tried, SIZE)
-        complete = getattr(self.component, "completed", lambda arch, protocol: protocol)
         quick = {key: value for key, value in self.quick.items() if key in given}
-        return dict(complete(self.tried, given | quick)) | {"threads": 1, "device": device}
+        return completed(self.component, self.tried, given | quick) | {"threads": 1, "device": device}
 
     def trained(self, workdir: Path, device: str = "cpu") -> tuple[Any, Context]:
         context = tiny_context(self.component, TinyDataset(PAIRS), 7, device, workdir)

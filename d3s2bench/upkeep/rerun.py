@@ -12,18 +12,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from d3s2bench.config import CELL_OPTIONS, CELL_SETTINGS
 from d3s2bench.errors import StageError, StoreError
 from d3s2bench.results.records import read_records
 from d3s2bench.values import Json
 
 MAIN = "from d3s2bench.cli.app import main; main()"
-CHOICES = ("dataset", "evaluator", "arch", "seed", "selector", "synth", "rate", "budgets", "holdout", "preset")
-SETTINGS = (
-    *("size", "threads", "device", "eval_split", "teacher", "generator", "generator_family"),
-    *("teacher_evaluator", "teacher_arch", "teacher_protocol", "protocol"),
+CHOICES = (
+    *("--dataset", "--evaluator", "--arch", "--seed", "--selector", "--synth"),
+    *("--rate", "--budgets", "--holdout", "--preset"),
 )
-COMPONENTS = ("dataset", "selector", "synth", "evaluator", "generator")
-"""The options, settings and sections of settings by which ``planning.command`` says what a cell is."""
+"""The options, beside --set, by which ``planning.command`` says what a cell is."""
 PROGRAMS = ("python", "config")
 """Options of components that name what is run: an interpreter, a configuration that is a program."""
 
@@ -88,9 +87,10 @@ def _beyond_choices(words: list[str]) -> list[str]:
 
 def _is_choice(option: str, value: str) -> bool:
     if option != "--set":
-        return option.removeprefix("--") in CHOICES and option.startswith("--")
-    section, *rest = value.partition("=")[0].split(".")
-    return section in (COMPONENTS if len(rest) > 1 else SETTINGS) and rest[-1:] not in ([name] for name in PROGRAMS)
+        return option in CHOICES
+    keys = value.partition("=")[0].split(".")
+    known = CELL_OPTIONS if len(keys) > 2 else (*CELL_SETTINGS, "protocol")
+    return keys[0] in known and keys[-1] not in PROGRAMS
 
 
 def same_cell(record: Json, found: list[dict[str, Any]]) -> dict[str, Any]:
