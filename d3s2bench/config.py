@@ -130,7 +130,7 @@ def _merged(config: Any, layer: Mapping[str, Any]) -> Any:
         if kind not in OPTION_KINDS:
             raise unknown_name("kind of options", str(kind), OPTION_KINDS)
     with _in_one_line():
-        return OmegaConf.merge(config, _axes_as_lists(layer))
+        return OmegaConf.merge(config, _single_values_as_lists(layer))
 
 
 @contextmanager
@@ -143,9 +143,10 @@ def _in_one_line() -> Iterator[None]:
         raise ConfigError(f"configuration: {str(error).splitlines()[0]} (key '{error.full_key}')") from error
 
 
-def _axes_as_lists(layer: Mapping[str, Any]) -> dict[str, Any]:
-    """A single value on an axis means a list of one."""
-    return {k: [v] if k in AXES and not isinstance(v, list | tuple) else v for k, v in layer.items()}
+def _single_values_as_lists(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """A single value where a list is due means a list of one."""
+    lists = {f.name for f in fields(RunConfig) if str(f.type).startswith("list")}
+    return {k: [v] if k in lists and not isinstance(v, list | tuple | None) else v for k, v in layer.items()}
 
 
 def parse_assignments(assignments: Iterable[str], place: Callable[[str], str] = str) -> dict[str, Any]:

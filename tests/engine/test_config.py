@@ -102,7 +102,7 @@ def test_values_have_the_type_that_yaml_gives_them(assignment: str, value: Any) 
         ("workers=0", "threads and workers at least 1"),
         ("size=[8,8]", "size must be \\[width, height\\], each at least 16"),
         ("size=[64]", "size must be"),
-        ("size=64", "size"),
+        ("size=64", "size must be \\[width, height\\]"),
         ("controls=al", "unknown controls 'al': did you mean 'all'"),
         ("wandb=onlin", "unknown wandb 'onlin': did you mean 'online'"),
         ("train_missing=perhaps", "not a valid bool"),
