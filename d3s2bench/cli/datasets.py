@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from d3s2bench.cli.options import Debug, Plugins
+from d3s2bench.cli.options import Debug, Plugins, roots
 
 datasets_app = typer.Typer(
     invoke_without_command=True,
@@ -37,7 +37,7 @@ def list_datasets(
 @datasets_app.command()
 def inspect(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A dataset of the list, or any name for a folder.")],
-    data_root: Annotated[Path | None, typer.Option("--data-root", metavar="DIR", help="Where it lies.")] = None,
+    data_root: Annotated[str | None, typer.Option("--data-root", metavar="[NAME=]DIR", help="Where it lies.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE.png", help="Draw its long tail and samples.")
     ] = None,
@@ -92,15 +92,12 @@ def _paragraph(row: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _opened(name: str, data_root: Path | None, assignments: list[str], files: tuple[str, ...]) -> Any:
+def _opened(name: str, data_root: str | None, assignments: list[str], files: tuple[str, ...]) -> Any:
     from d3s2bench.config import parse_assignments
-    from d3s2bench.errors import ConfigError
     from d3s2bench.workspace import Workspace
 
-    if data_root and not data_root.is_dir():
-        raise ConfigError(f"--data-root {data_root}: there is no such folder")
-    roots = {name: str(data_root)} if data_root else {}
-    return Workspace(Path("runs"), roots, {name: parse_assignments(assignments)}, plugins=files).dataset(name)
+    places = roots([data_root] if data_root else [], [name]) or {}
+    return Workspace(Path("runs"), places, {name: parse_assignments(assignments)}, plugins=files).dataset(name)
 
 
 def _check_picture(out: Path) -> None:

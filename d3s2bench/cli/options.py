@@ -91,7 +91,7 @@ def config_of(options: dict[str, Any]) -> RunConfig:
     given = {k: v for k, v in options.items() if k not in apart}
     if options.get("address") is not None:
         given["options"] = {"executor": {"ray": {"address": options["address"]}}}
-    given["data_root"] = _roots(options.get("data_root") or [], options.get("dataset") or [])
+    given["data_root"] = roots(options.get("data_root") or [], options.get("dataset") or [])
     given["holdout"] = _holdouts(options.get("holdout") or [])
     if options.get("seeds") is not None:
         given["seed"] = list(range(options["seeds"]))
@@ -103,11 +103,11 @@ def config_of(options: dict[str, Any]) -> RunConfig:
     return made
 
 
-def _roots(texts: list[str], datasets: list[str]) -> dict[str, str] | None:
+def roots(texts: list[str], datasets: list[str]) -> dict[str, str] | None:
     """``NAME=DIR`` names a folder; a bare ``DIR`` belongs to the one dataset that is asked for."""
     from d3s2bench.errors import ConfigError
 
-    roots = {}
+    found = {}
     for text in texts:
         name, equals, folder = text.partition("=")
         if not equals:
@@ -116,10 +116,10 @@ def _roots(texts: list[str], datasets: list[str]) -> dict[str, str] | None:
             name, folder = ("" if datasets[0] == "folder" else datasets[0]), text
         if not Path(folder).is_dir():
             raise ConfigError(f"--data-root {text}: there is no folder {folder}")
-        if name in roots:
+        if name in found:
             raise ConfigError(f"--data-root {text}: '{name or 'folder'}' is given twice: keep one of them")
-        roots[name] = str(Path(folder).resolve())
-    return roots or None
+        found[name] = str(Path(folder).resolve())
+    return found or None
 
 
 def _holdouts(texts: list[str]) -> dict[str, str] | None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from d3s2bench.cli.options import DataRoots, Debug, Folder
+from d3s2bench.cli.options import DataRoots, Debug, Folder, roots
 
 wandb_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Weights & Biases.")
 
@@ -23,19 +21,7 @@ def wandb_push(
     """Rebuild every W&B run of a folder from its files; pushing again updates the same runs."""
     from d3s2bench.wandb_log import push
 
-    pushed = push(folder, _roots(data_root or []), wandb)
+    pushed = push(folder, roots(data_root or [], []) or {}, wandb)
     typer.echo(f"W&B: pushed {pushed.records} records, {pushed.sets} with their distilled set")
     for name in sorted(pushed.unknown):
         typer.echo(f"the sets of '{name}' stay here: give --data-root {name}=DIR to show that they may go", err=True)
-
-
-def _roots(texts: Iterable[str]) -> dict[str, str]:
-    from d3s2bench.errors import ConfigError
-
-    roots = {}
-    for text in texts:
-        name, equals, place = text.partition("=")
-        if not (name and equals and Path(place).is_dir()):
-            raise ConfigError(f"--data-root {text}: write NAME=DIR with a folder that exists")
-        roots[name] = place
-    return roots

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from d3s2bench import ConfigError, DatasetError, api
 from d3s2bench.cli import app as cli
-from d3s2bench.cli.options import _roots
+from d3s2bench.cli.options import roots
 from d3s2bench.config import RunConfig
 
 Said = tuple[int, str, str]
@@ -193,10 +193,10 @@ def test_no_repetitions_are_refused(said: Callable[..., Said], made: list[RunCon
 
 def test_data_roots(tmp_path: Path) -> None:
     place = str(tmp_path)
-    assert _roots([], ["tiny"]) is None
-    assert _roots([place], ["tiny"]) == {"tiny": place}
-    assert _roots([place], ["folder"]) == {"": place}
-    assert _roots([f"a={place}", f"b={place}"], ["a", "b"]) == {"a": place, "b": place}
+    assert roots([], ["tiny"]) is None
+    assert roots([place], ["tiny"]) == {"tiny": place}
+    assert roots([place], ["folder"]) == {"": place}
+    assert roots([f"a={place}", f"b={place}"], ["a", "b"]) == {"a": place, "b": place}
     for texts, datasets, message in (
         ([place], ["a", "b"], "says not which dataset lies there: write NAME="),
         ([place], [], "says not which dataset lies there"),
@@ -205,13 +205,13 @@ def test_data_roots(tmp_path: Path) -> None:
         ([f"a={place}", f"a={place}/."], ["a"], "'a' is given twice"),
     ):
         with pytest.raises(ConfigError, match=message):
-            _roots(texts, datasets)
+            roots(texts, datasets)
 
 
 def test_relative_roots_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert _roots(["a=data"], []) == {"a": str(tmp_path / "data")}
+    assert roots(["a=data"], []) == {"a": str(tmp_path / "data")}
 
 
 # --- commands --------------------------------------------------------------------------------------------------------

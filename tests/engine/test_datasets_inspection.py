@@ -126,14 +126,14 @@ def test_one_from_a_file_is_listed_and_looked_at(tmp_path: Path) -> None:
     file.write_text(AGAIN)
     assert "again: CamVid once more" in command("--plugin", str(file))
     assert "once more" not in command()
-    text = command("inspect", "again", "--plugin", str(file), "--data-root", str(tmp_path))
+    text = command("inspect", "again", "--plugin", str(file), "--data-root", f"again={tmp_path}")
     assert "camvid: 11 classes, test is scored" in text
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("voc2012", "--data-root", "nowhere"), "--data-root nowhere: there is no such folder"),
+        (("voc2012", "--data-root", "nowhere"), "--data-root nowhere: there is no folder nowhere"),
         (("voc2012",), "dataset 'voc2012' reads files: give --data-root voc2012=DIR"),
         (("ade20k", "--data-root", ".", "--out", "look.jpg"), "the picture is a PNG"),
         (("voc2013",), "unknown dataset 'voc2013': did you mean 'voc2012'?"),
