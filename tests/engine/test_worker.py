@@ -18,7 +18,7 @@ from d3s2bench.errors import WorkerDied
 from d3s2bench.execution.inline import Inline, Workers
 from d3s2bench.execution.runner import Order, execute
 from d3s2bench.execution.tasks import task_of
-from d3s2bench.execution.worker import Worker, explain, thread_environment
+from d3s2bench.execution.worker import KEEP_FREED_MEMORY, Worker, explain, thread_environment
 from d3s2bench.interfaces import Site
 from d3s2bench.planning.plan import Node, Plan
 from d3s2bench.storage.store import Store
@@ -175,12 +175,12 @@ def test_workers_end_when_their_parent_dies(tmp_path: Path, end: signal.Signals)
     assert not any(map(alive, children))
 
 
-def test_threads_are_set_before_anything_is_imported(worker: Worker) -> None:
+def test_threads_and_memory_are_set_before_anything_is_imported(worker: Worker) -> None:
     file, deadline = Path(f"/proc/{worker.process.pid}/environ"), time.monotonic() + 5
     while not (content := file.read_bytes()) and time.monotonic() < deadline:
         time.sleep(0.01)  # empty until the process has started its program
     variables = content.split(b"\0")
-    for name, value in thread_environment(1).items():
+    for name, value in (KEEP_FREED_MEMORY | thread_environment(1)).items():
         assert f"{name}={value}".encode() in variables
     assert thread_environment(3)["OMP_NUM_THREADS"] == "3"
 
