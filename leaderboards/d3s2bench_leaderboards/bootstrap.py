@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 from d3s2bench import Json, StoreError
 from d3s2bench_leaderboards.rows import Row
+from d3s2bench_leaderboards.significance import ALPHA, t_quantile
 
 Floats = NDArray[np.float64]
 MEMORY = 2**26
 """Bytes that a batch of resamples may take."""
 TEMPORARIES = 6
 """So many arrays of the size of the summed margins live at once."""
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Percentile interval of a mean paired difference of mIoU, in percent points."""
+    """95 % interval of a mean paired difference of mIoU, in percent points."""
 
     low: float
     high: float
@@ -47,15 +47,14 @@ def miou(summed: Floats) -> Floats:
         return np.asarray(100 * iou.sum(axis=-1) / classes, dtype=np.float64)
 
 
-def difference_interval(
-    a: Floats, b: Floats, resamples: int = 1000, seed: int = 0, confidence: float = CONFIDENCE
-) -> Interval:
+def difference_interval(a: Floats, b: Floats, resamples: int = 2000, block: int = 1, seed: int = 0) -> Interval:
     """Interval of the mean of mIoU a − b over R common repetitions; ``a`` and ``b`` are margins ``(R, N, 3, C)``.
 
     Each resample draws R repetitions and N test images with replacement, the same for both methods (paired), sums the
     counts over the images and takes the mIoU of each repetition from the sums. A resample without a labelled pixel
-    has no mIoU and does not count. Percentile bootstrap (Efron, Annals of Statistics 7, 1979) of a two-way layout
-    (Owen, The Pigeonhole Bootstrap, Annals of Applied Statistics 1, 2007).
+    has no mIoU and does not count. Two-way layout: Owen, The Pigeonhole Bootstrap, Annals of Applied Statistics 1,
+    2007. ``block`` neighbours are drawn together, in a circle: frames of a video are no independent images (Politis
+    and Romano, A circular block-resampling procedure, 1992). Percentiles are those of :func:`_edges`.
 
     Raises:
         StoreError: the shapes differ, so they are not counts of the same repetitions and images.
@@ -63,22 +62,39 @@ def difference_interval(
     if a.shape != b.shape:
         raise StoreError(f"counts {a.shape} and {b.shape} do not pair: score both methods on the same test split")
     rng = np.random.default_rng(seed)
-    means = np.concatenate(list(_means(a, b, resamples, rng)))
-    edges = (1 - confidence) / 2, (1 + confidence) / 2
-    low, high = np.quantile(means[~np.isnan(means)], edges) if not np.isnan(means).all() else (math.nan, math.nan)
+    means = np.concatenate(list(_means(a, b, resamples, block, rng)))
+    known = means[~np.isnan(means)]
+    low, high = np.quantile(known, _edges(len(a))) if known.size else (math.nan, math.nan)
     return Interval(float(low), float(high))
 
 
-def _means(a: Floats, b: Floats, resamples: int, rng: np.random.Generator) -> Iterator[Floats]:
+def _edges(repetitions: int) -> tuple[float, float]:
+    """Which percentiles bound 95 %: with n repetitions those of a t interval, for plain ones are too narrow by
+    √((n − 1) / n) and by what t is wider than the normal distribution (Hesterberg, What Teachers Should Know About
+    the Bootstrap, The American Statistician 69, 2015, § 3.3). Of one repetition the images alone vary."""
+    if repetitions < 2:
+        return ALPHA / 2, 1 - ALPHA / 2
+    reach = t_quantile(repetitions - 1) * math.sqrt(repetitions / (repetitions - 1))
+    below = math.erfc(reach / math.sqrt(2)) / 2
+    return below, 1 - below
+
+
+def _means(a: Floats, b: Floats, resamples: int, block: int, rng: np.random.Generator) -> Iterator[Floats]:
     """Mean differences of the resamples, batch by batch so that memory is bounded."""
     repetitions, images = a.shape[:2]
     size = max(1, MEMORY // (8 * (TEMPORARIES * a[0, 0].size + images)))
     for start in range(0, resamples, size):
         number = min(size, resamples - start)
-        weights = rng.multinomial(images, np.full(images, 1 / images), number).astype(np.float64)
+        weights = _weights(number, images, block, rng)
         drawn = rng.integers(repetitions, size=(number, repetitions))
         gaps = _resampled(a, weights) - _resampled(b, weights)
         yield np.take_along_axis(gaps, drawn, axis=1).mean(axis=1)
+
+
+def _weights(number: int, images: int, block: int, rng: np.random.Generator) -> Floats:
+    """``(B, N)``: how often each image is drawn, in as many blocks as it takes for N images."""
+    starts = rng.multinomial(-(-images // block), np.full(images, 1 / images), number)
+    return np.sum([np.roll(starts, k, axis=1) for k in range(block)], axis=0, dtype=np.float64)
 
 
 def _resampled(counts: Floats, weights: Floats) -> Floats:
@@ -92,7 +108,7 @@ class CountsFolder:
 
     folder: Path
 
-    def interval(self, a: Row, b: Row, resamples: int) -> Interval:
+    def interval(self, a: Row, b: Row, resamples: int, block: int = 1) -> Interval:
         """Of the mean paired difference of mIoU; NaN without a common repetition.
 
         Raises:
@@ -102,7 +118,7 @@ class CountsFolder:
         if not common:
             return Interval(math.nan, math.nan)
         ours, theirs = (self._stacked([row.records[seed] for seed in common]) for row in (a, b))
-        return difference_interval(ours, theirs, resamples)
+        return difference_interval(ours, theirs, resamples, block)
 
     def pixels(self, record: Json) -> Floats:
         """``(C,)`` labelled pixels of each class in the split that a record was scored on."""

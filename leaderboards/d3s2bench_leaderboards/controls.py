@@ -27,12 +27,19 @@ class Controls:
 
     _rows: dict[Key, dict[Key, list[Row]]]
     """By what a control must share, then by what it may share; in a fixed order."""
+    _columns: dict[Key, list[Row]]
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self._rows = defaultdict(lambda: defaultdict(list))
+        self._columns = defaultdict(list)
         for row in sorted(rows, key=lambda row: repr(row.setting)):
+            self._columns[_column(row)].append(row)
             for key, near in product(_keys(row), product(*((trait, ANY) for trait in _traits(row)))):
                 self._rows[key][near].append(row)
+
+    def beside(self, row: Row) -> list[Row]:
+        """All rows of the same dataset, rate, architecture and protocol, the row itself among them."""
+        return self._columns[_column(row)]
 
     def random_real(self, row: Row) -> Row | None:
         """Random photographs with hard labels, as many, trained under the same protocol."""
@@ -98,6 +105,11 @@ def _keys(row: Row) -> Iterator[Key]:
     yield _key(row, s.selector, s.synth, s.labels.name)
     if (s.selector.name, s.synth.name, s.labels.name, s.converged) == ("full", "real", "hard", True):
         yield _converged(row)
+
+
+def _column(row: Row) -> Key:
+    s = row.setting
+    return s.dataset, s.rate, s.arch, s.protocol
 
 
 def _key(row: Row, selector: Part, synth: Part, labels: str) -> Key:

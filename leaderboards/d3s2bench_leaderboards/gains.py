@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -11,8 +10,8 @@ import pandas as pd
 from d3s2bench_leaderboards.controls import FULL, LAYOUT, RANDOM, REAL, Controls, differences
 from d3s2bench_leaderboards.names import Names, names
 from d3s2bench_leaderboards.rows import Row, sample_std
+from d3s2bench_leaderboards.significance import t_quantile
 
-CONFIDENCE = 0.95
 PARTS = (
     "selector",
     "synthesizer",
@@ -112,16 +111,8 @@ def _summary(paired: Sequence[float]) -> dict[str, float | None]:
     if mean is None or n < 2:
         return {"n": n, "mean": mean, "std": None, "low": None, "high": None}
     std = sample_std(paired)
-    half = _quantile(n - 1) * std / n**0.5
+    half = t_quantile(n - 1) * std / n**0.5
     return {"n": n, "mean": mean, "std": std, "low": mean - half, "high": mean + half}
-
-
-@lru_cache
-def _quantile(freedom: int) -> float:
-    """How many standard errors a two-sided t interval reaches."""
-    from scipy import special  # type: ignore[import-untyped]  # scipy.stats takes a second to load
-
-    return float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
 
 def _method(name: Mapping[str, str]) -> str:

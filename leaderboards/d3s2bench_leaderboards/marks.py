@@ -37,7 +37,11 @@ class Marked:
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
-        return with_random(list(self.column.rows.values()), self.controls)
+        """Of the rows that are shown; corrected for all that the column has, so that no filter makes a star."""
+        shown = self.column.rows.values()
+        every = self.controls.beside(next(iter(shown))) if shown else []
+        tests = {test.row.setting: test for test in with_random(every, self.controls)}
+        return [tests[row.setting] for row in shown if row.setting in tests]
 
     @cached_property
     def podium(self) -> Podium:

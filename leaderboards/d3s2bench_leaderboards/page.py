@@ -68,7 +68,7 @@ def page(scope: Scope, options: Html) -> str:
         gains=_gains(scope),
         claims=claims_on({row.setting.dataset.name for row in scope.rows}) if options.claims else [],
         references=_references(scope, made) if made else [],
-        looks=sections.looks(scope.records),
+        looks=sections.looks(scope.looks),
         failures=sorted({sections.failure(record) for record in scope.records if record["status"] != "ok"}),
         data=Markup(embedded(_data(scope, made, options) if made else {"classes": [], "rows": {}})),
         percent=cells.percent,

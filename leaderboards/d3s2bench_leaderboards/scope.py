@@ -23,6 +23,8 @@ class Scope:
     view: Lens
     records: list[Json]
     """Those of the view, failures among them."""
+    looks: list[Json]
+    """All of the same test splits, shown or not: each of them was a look at the split."""
     rows: list[Row]
     controls: Controls
     named: Names
@@ -37,7 +39,9 @@ class Scope:
         shown = [row for row in rows if shows(row.setting)]
         ordered = [shown[k] for k in view.ordered(([row] for row in shown), controls)]
         kept = [record for record in everything if not view.where or shows(Setting.of(record))]
-        return cls(view, kept, ordered, controls, names(rows))
+        splits = set(map(_split, kept))
+        looks = [record for record in everything if _split(record) in splits]
+        return cls(view, kept, looks, ordered, controls, names(rows))
 
     @property
     def metric(self) -> Metric:
@@ -49,3 +53,8 @@ class Scope:
     def grid(self, view: View) -> Grid:
         """The rows along the axes of a view."""
         return grid(self.board(), view, self.controls)
+
+
+def _split(record: Json) -> tuple[str, str]:
+    dataset = record["spec"]["dataset"]
+    return dataset["fingerprint"], dataset["split"]

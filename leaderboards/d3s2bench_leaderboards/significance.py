@@ -71,6 +71,14 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
+@lru_cache
+def t_quantile(freedom: int) -> float:
+    """How many standard errors a two-sided 95 % t interval reaches."""
+    from scipy import special  # type: ignore[import-untyped]  # scipy.stats takes a second to load
+
+    return float(special.stdtrit(freedom, 1 - ALPHA / 2))
+
+
 def improvement(a: Iterable[float], b: Iterable[float]) -> float:
     """Probability that a repetition of a beats one of b: the share of all pairs, ties half; NaN without pairs.
 

@@ -184,12 +184,34 @@ def test_interval_over_test_images_is_scipys() -> None:
 
 
 def test_interval_over_repetitions_is_scipys() -> None:
-    """With one test image only the repetitions are drawn."""
+    """With one test image only the repetitions are drawn. The percentiles are those of Hesterberg 2015, § 3.3."""
     a, b = margins(counts(8, 1, seed=1)), margins(counts(8, 1, seed=2))
     gaps = miou(a[:, 0]) - miou(b[:, 0])
-    peer = stats.bootstrap((gaps,), np.mean, n_resamples=4000, method="percentile", rng=0).confidence_interval
+    level = 1 - 2 * stats.norm.cdf(-stats.t.ppf(0.975, 7) * math.sqrt(8 / 7))
+    peer = stats.bootstrap((gaps,), np.mean, n_resamples=4000, confidence_level=level, method="percentile", rng=0)
+    low, high = peer.confidence_interval
     ours = difference_interval(a, b, resamples=4000)
-    assert (ours.low, ours.high) == pytest.approx((peer.low, peer.high), abs=0.08 * (peer.high - peer.low))
+    assert (ours.low, ours.high) == pytest.approx((low, high), abs=0.08 * (high - low))
+
+
+def test_interval_over_repetitions_is_as_wide_as_that_of_t() -> None:
+    a, b = margins(counts(10, 1, seed=1)), margins(counts(10, 1, seed=2))
+    low, high = stats.ttest_1samp(miou(a[:, 0]) - miou(b[:, 0]), 0).confidence_interval(0.95)
+    ours = difference_interval(a, b, resamples=4000)
+    assert ours.high - ours.low == pytest.approx(high - low, rel=0.08)
+
+
+def test_neighbouring_images_are_drawn_together() -> None:
+    """A video of still scenes, ten frames each, says no more than one frame of each does."""
+    scenes = counts(1, 24, seed=1), counts(1, 24, seed=2)
+    frames = [margins(np.repeat(scene, 10, axis=1)) for scene in scenes]
+    honest = difference_interval(*map(margins, scenes))
+    alone, together = (difference_interval(*frames, block=block) for block in (1, 20))
+    assert alone.high - alone.low < 0.4 * (honest.high - honest.low)
+    assert together.high - together.low == pytest.approx(honest.high - honest.low, rel=0.25)
+    whole = difference_interval(*frames, block=240)
+    a, b = (miou(each.sum(axis=1)).item() for each in frames)
+    assert (whole.low, whole.high) == pytest.approx((a - b, a - b))
 
 
 def test_interval_pairs_the_test_images() -> None:

@@ -74,6 +74,23 @@ def test_what_is_not_shown_is_still_a_control() -> None:
         assert "Shown: synth=guided, arch=unet." in form(where=("synth=guided", "arch=unet")).render(RECORDS)
 
 
+def test_no_filter_makes_a_star() -> None:
+    """With 6 repetitions one comparison reaches 0.03 and two reach 0.06: of the column's two no one shows just one."""
+    means = {"random": 15.0, "balanced": 18.0, "herding": 19.0}
+    records = [record(name, miou=m, seed=s) for name, m in means.items() for s in range(6)]
+    assert r"\rlap{$^*$}" in Latex().render([each for each in records if each["spec"]["selector"]["name"] != "herding"])
+    assert r"\rlap{$^*$}" not in Latex(where=("selector!=herding",)).render(records)
+
+
+@pytest.mark.parametrize("form", [Markdown, Html])
+def test_looks_at_a_split_are_counted_whatever_is_shown(form: Any) -> None:
+    counts = {"unet": (3, 2), "fcn": (7, 4)}
+    records = [record(arch=arch, evaluations=known) for arch, known in counts.items()]
+    elsewhere = record(dataset="other", evaluations=(9, 9))
+    text = form(where=("arch=unet", "dataset=scenes")).render([*records, elsewhere])
+    assert "was evaluated 7 times, with 4 configurations" in text and "9 times" not in text
+
+
 @pytest.mark.parametrize(
     ("where", "number"),
     [
