@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 GAINS = """\
 Δ mIoU: paired over n repetitions, with the 95 % t interval over repetitions; it does not contain the choice of the test
-images nor of the teacher and generator, of which there is one."""
+images nor of the teacher and generator, of which there is one; not corrected for how many intervals there are."""
 RANKS = """\
 mIoU, mean ± standard deviation over the repetitions, and in parentheses the rank among the methods at all of these
 iterations; the full train set has none. The protocols differ in nothing else. τ: Kendall's τ-b (1: the same order; -1:
