@@ -46,7 +46,7 @@ class Markdown(View):
 
         scope = Scope.of(records, self)
         rows, named = scope.rows, scope.named
-        parts = [_table(scope, self), sections.evaluations(scope.looks)]
+        parts = [_table(scope, self), sections.evaluations(scope.looks), sections.replaced(scope.replaced)]
         if scope.metric is MIOU:
             parts += [
                 sections.gains(gains(rows, scope.controls, named)),

@@ -69,6 +69,7 @@ def page(scope: Scope, options: Html) -> str:
         claims=claims_on({row.setting.dataset.name for row in scope.rows}) if options.claims else [],
         references=_references(scope, made) if made else [],
         looks=sections.looks(scope.looks),
+        replaced=sections.replaced(scope.replaced),
         failures=sorted({sections.failure(record) for record in scope.records if record["status"] != "ok"}),
         data=Markup(embedded(_data(scope, made, options) if made else {"classes": [], "rows": {}})),
         percent=cells.percent,

@@ -47,6 +47,12 @@ class Scope:
     def metric(self) -> Metric:
         return self.view.measure
 
+    @property
+    def replaced(self) -> int:
+        """Finished records that no row has: the same cell and repetition was run again later."""
+        finished = sum(record["status"] == "ok" for record in self.records)
+        return finished - sum(len(row.records) for row in self.rows)
+
     def board(self) -> Board:
         return board(self.rows)
 

@@ -35,6 +35,10 @@ photographs whose masks it has; within a class over that of the train split. Nea
 difference of thumbnails in grey levels, mean and least over the set. Mean ± standard deviation over different sets."""
 
 
+def replaced(number: int) -> str:
+    return f"{_plural(number, 'record')} not shown: replaced by later ones of the same cell." if number else ""
+
+
 def evaluations(records: Iterable[Json]) -> str:
     return "\n".join(_evaluations(*split, *counts) for split, counts in looks(records))
 

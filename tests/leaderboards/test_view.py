@@ -91,6 +91,13 @@ def test_looks_at_a_split_are_counted_whatever_is_shown(form: Any) -> None:
     assert "was evaluated 7 times, with 4 configurations" in text and "9 times" not in text
 
 
+@pytest.mark.parametrize("form", [Markdown, Html])
+def test_a_record_that_a_later_one_replaces_is_counted(form: Any) -> None:
+    twice = [record(miou=20.0), record(miou=10.0, version="0.2.0", created="2026-02-01T00:00:00+00:00")]
+    assert "1 record not shown: replaced by later ones" in form().render(twice)
+    assert "not shown" not in form().render(twice[:1])
+
+
 @pytest.mark.parametrize(
     ("where", "number"),
     [
