@@ -1,4 +1,4 @@
-"""What rows are called: the name of each part, followed by what tells parts of that name apart."""
+"""What rows are called: the name of each part, followed by its changed options and what else tells it apart."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from d3s2bench_leaderboards.rows import Part, Row, Setting
+from d3s2bench_leaderboards.view import METHOD
 
 NAMED = ("dataset", "arch", "selector", "synth", "labels")
 Names = Mapping[Setting, dict[str, str]]
@@ -20,7 +21,8 @@ def names(rows: Sequence[Row]) -> Names:
 
 def _texts(part: str, rows: Sequence[Row]) -> list[str]:
     parts: list[Part] = [getattr(row.setting, part) for row in rows]
-    telling = _telling(parts)
+    # changed options are always told: a method's name alone means the defaults
+    telling = [_told(p.traits) for p in parts] if part in METHOD else _telling(parts)
     if part == "synth":
         telling = [own + models for own, models in zip(telling, _telling(map(_weights, rows)), strict=True)]
     return [f"{p.name}({', '.join(told)})" if told else p.name for p, told in zip(parts, telling, strict=True)]
@@ -38,9 +40,11 @@ def _telling(parts: Iterable[Part]) -> list[list[str]]:
     for part in parts:
         seen[part.name].append(part.traits)
     shared = {name: set.intersection(*map(set, traits)) for name, traits in seen.items()}
-    return [
-        [f"{trait[0]}={_plain(trait[1])}" for trait in part.traits if trait not in shared[part.name]] for part in parts
-    ]
+    return [_told(trait for trait in part.traits if trait not in shared[part.name]) for part in parts]
+
+
+def _told(traits: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"{name}={_plain(value)}" for name, value in traits]
 
 
 def _plain(value: str) -> str:

@@ -46,7 +46,12 @@ def record(
         "dataset": {"name": dataset, "fingerprint": digest(dataset), "split": "test", "classes": ["a"], "options": {}},
         "selector": {"name": selector, "options": options or {}, "version": version},
         "synth": {"name": synth, "options": synth_options or {}, "version": version},
-        "evaluator": {"name": "torch", "options": {"labels": labels, "temperature": temperature}, "version": version},
+        "evaluator": {
+            "name": "torch",
+            "options": {"labels": labels, "temperature": temperature},
+            "changed": ["labels"] * (labels != "hard") + ["temperature"] * (temperature != 1.0),
+            "version": version,
+        },
         "arch": arch,
         "rate": rate,
         "seed": seed,

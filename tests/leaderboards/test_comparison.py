@@ -115,7 +115,7 @@ def test_the_soft_control_has_the_same_teacher_and_temperature() -> None:
     other = [record("balanced", miou=50.0, labels="soft", teacher="two")]
     table = comparison([*guided, *soft, *other])
     assert dict(table[table.synth == "guided"][["labels", "vs_soft"]].itertuples(index=False)) == {
-        "hard(temperature=1.0)": -11.0,
+        "hard": -11.0,
         "hard(temperature=4.0)": -14.0,
     }
     assert comparison([guided[0], *other]).vs_soft.isna().all()
@@ -138,14 +138,18 @@ def test_budgets_ascend() -> None:
     assert table.iterations.tolist() == [100, 300, 900]
 
 
-def test_options_that_differ_stand_behind_the_name_and_pick_the_control() -> None:
+def test_changed_options_stand_behind_the_name_and_pick_the_control() -> None:
     gammas = [{"gamma": 1.0, "min": 16}, {"gamma": 0.5, "min": 16}]
     table = comparison(
         [record("balanced", "real", miou, options=o) for o, miou in zip(gammas, (10.0, 11.0), strict=True)]
         + [record("balanced", "guided", 20.0, options=o) for o in gammas]
     )
-    assert row(table, "balanced(gamma=1.0)", "guided").vs_selector == 10.0
-    assert row(table, "balanced(gamma=0.5)", "guided").vs_selector == 9.0
+    assert row(table, "balanced(gamma=1.0, min=16)", "guided").vs_selector == 10.0
+    assert row(table, "balanced(gamma=0.5, min=16)", "guided").vs_selector == 9.0
+
+
+def test_a_changed_option_is_told_when_there_is_no_other_row() -> None:
+    assert comparison([record("balanced", options={"gamma": 2.0})]).selector.tolist() == ["balanced(gamma=2.0)"]
 
 
 def test_an_option_that_older_records_lack_tells_rows_apart() -> None:
