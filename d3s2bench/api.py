@@ -18,6 +18,7 @@ from d3s2bench.planning.configured import unversioned
 from d3s2bench.planning.plan import Node, Plan
 from d3s2bench.planning.planner import Planner
 from d3s2bench.plugins import registry
+from d3s2bench.results.evaluation_log import with_looks
 from d3s2bench.results.records import import_reference, read_record, read_records, record_file
 from d3s2bench.sets.distilled import MANIFEST, DistilledSet
 from d3s2bench.wandb_log import WandbLog
@@ -146,7 +147,8 @@ def _scored(made: Plan, config: RunConfig, workspace: Workspace, on_event: Tell)
     records = [_read(made.nodes[key], workspace) for key in made.records]
     log.finish(len(records) + len(references))
     observers.finish()
-    table = registry().create("renderer", "markdown").render(records + references)
+    shown = [with_looks(record, workspace.out) for record in records + references]
+    table = registry().create("renderer", "markdown").render(shown)
     result = Result(records + references, table, outcome.failed | outcome.skipped)
     on_event(Tabled(result.table, len(result.records), result.problems))
     return result

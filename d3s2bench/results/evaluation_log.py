@@ -37,6 +37,15 @@ def log_evaluation(out: Path, record: str, spec: Json) -> dict[str, int]:
         return _counted(file).up_to_now(_split_of(line))
 
 
+def with_looks(record: Json, out: Path) -> dict[str, Any]:
+    """The record, saying how often its split has been looked at in this store by now rather than when it was scored."""
+    data, provenance, file = record["spec"]["dataset"], record["provenance"], (out / LOG).resolve()
+    if not (provenance.get("evaluations") and file.exists()):
+        return dict(record)
+    looks = _counted(file).up_to_now((data["fingerprint"], data["split"]))
+    return {**record, "provenance": {**provenance, "evaluations": looks}}
+
+
 def _append(file: Path, line: str) -> None:
     with file.open("ab+") as log:
         if end := log.seek(0, os.SEEK_END):

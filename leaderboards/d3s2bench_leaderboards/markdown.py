@@ -47,6 +47,7 @@ class Markdown(View):
         scope = Scope.of(records, self)
         rows, named = scope.rows, scope.named
         parts = [_table(scope, self), sections.evaluations(scope.looks), sections.replaced(scope.replaced)]
+        parts.append(cells.escape(sections.mixed(rows, named)))
         if scope.metric is MIOU:
             parts += [
                 sections.gains(gains(rows, scope.controls, named)),

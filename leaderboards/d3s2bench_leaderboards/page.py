@@ -70,6 +70,7 @@ def page(scope: Scope, options: Html) -> str:
         references=_references(scope, made) if made else [],
         looks=sections.looks(scope.looks),
         replaced=sections.replaced(scope.replaced),
+        mixed=sections.mixed(scope.rows, scope.named),
         failures=sorted({sections.failure(record) for record in scope.records if record["status"] != "ok"}),
         data=Markup(embedded(_data(scope, made, options) if made else {"classes": [], "rows": {}})),
         percent=cells.percent,

@@ -48,7 +48,8 @@ class Setting:
 
     @classmethod
     def of(cls, record: Json) -> Setting:
-        """Component versions are no part of it: a cell that is run again with new code replaces the old one."""
+        """Component versions are no part of it: a cell that is run again with new code replaces the old one, and a row
+        whose repetitions are of different code is told (``Row.versions``)."""
         spec = record["spec"]
         data, evaluator, protocol = spec["dataset"], spec["evaluator"], spec["protocol"]
         options = _changed(evaluator)
@@ -119,6 +120,12 @@ class Row:
         """The stages whose seed differs between the repetitions; one without a seed was computed once."""
         seeds = [record["provenance"]["seeds"] for record in self.records.values()]
         return tuple(stage for stage in STAGES if len({seed[stage] for seed in seeds}) > 1)
+
+    @property
+    def versions(self) -> set[tuple[str, ...]]:
+        """Of selector, synthesizer and evaluator: more than one says that the code changed between repetitions."""
+        specs = (record["spec"] for record in self.records.values())
+        return {tuple(spec[part]["version"] for part in ("selector", "synth", "evaluator")) for spec in specs}
 
     @property
     def seconds(self) -> float | None:

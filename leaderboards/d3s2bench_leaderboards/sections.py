@@ -39,6 +39,16 @@ def replaced(number: int) -> str:
     return f"{_plural(number, 'record')} not shown: replaced by later ones of the same cell." if number else ""
 
 
+def mixed(rows: Iterable[Row], named: Names) -> str:
+    """Rows whose repetitions were made by different code."""
+    found = [row for row in rows if len(row.versions) > 1]
+    if not found:
+        return ""
+    cell = "{selector} + {synth}, {labels} labels ({dataset}, {rate}, {arch})"
+    told = (cell.format(**named[row.setting], rate=cells.percent(row.setting.rate)) for row in found)
+    return f"Repetitions of different code: {'; '.join(told)}. Run the older ones again."
+
+
 def evaluations(records: Iterable[Json]) -> str:
     return "\n".join(_evaluations(*split, *counts) for split, counts in looks(records))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from engine_fakes import environment, spec
 
-from d3s2bench.results.evaluation_log import LOG, log_evaluation, read_evaluations
+from d3s2bench.results.evaluation_log import LOG, log_evaluation, read_evaluations, with_looks
 
 
 @pytest.fixture
@@ -35,6 +35,16 @@ def test_each_split_has_its_own_number(out: Path) -> None:
     log_evaluation(out, "a" * 64, spec())
     val = spec(dataset=spec()["dataset"] | {"split": "val"})
     assert log_evaluation(out, "b" * 64, val) == {"number": 1, "configurations": 1}
+
+
+def test_a_table_tells_the_looks_of_by_now(out: Path) -> None:
+    """Those that came after the record was scored, too."""
+    known = {"spec": spec(), "provenance": {"seeds": {}, "evaluations": log_evaluation(out, "a" * 64, spec())}}
+    log_evaluation(out, "b" * 64, spec(rate=0.5))
+    assert with_looks(known, out)["provenance"] == {"seeds": {}, "evaluations": {"number": 2, "configurations": 2}}
+    assert known["provenance"]["evaluations"]["number"] == 1
+    foreign = {"spec": spec(), "provenance": {}}
+    assert with_looks(foreign, out) == foreign
 
 
 def test_a_torn_line_is_left_out_and_takes_no_other_along(out: Path) -> None:

@@ -98,6 +98,13 @@ def test_a_record_that_a_later_one_replaces_is_counted(form: Any) -> None:
     assert "not shown" not in form().render(twice[:1])
 
 
+@pytest.mark.parametrize("form", [Markdown, Html])
+def test_a_row_of_different_code_is_told(form: Any) -> None:
+    records = [record(seed=0), record(seed=1, version="0.2.0"), record("balanced", version="0.2.0")]
+    assert "Repetitions of different code: random + real, hard labels (scenes, 1 %, unet)." in form().render(records)
+    assert "different code" not in form().render(records[:1] + records[2:])
+
+
 @pytest.mark.parametrize(
     ("where", "number"),
     [
