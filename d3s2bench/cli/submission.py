@@ -37,12 +37,22 @@ def check(
     repetitions: Annotated[int, typer.Option("--repetitions", min=1, help="That each method must have.")] = 5,
     debug: Debug = False,
 ) -> None:
-    """Check files, counts, protocols, repetitions and controls, without a GPU; exit code 1 when it is refused."""
+    """Check files, counts, protocols, seeds, budgets, repetitions and controls, without a GPU; exit code 1 when it is
+    refused."""
+    from d3s2bench.errors import StoreError
     from d3s2bench.upkeep import submission
 
-    problems = submission.check(folder, repetitions)
+    try:
+        problems = submission.check(folder, repetitions)
+    except StoreError as error:
+        raise StoreError(_plain(str(error))) from error
     for problem in problems:
-        typer.echo(f"refused: {problem.where}: {problem.what}")
+        typer.echo(_plain(f"refused: {problem.where}: {problem.what}"))
     if problems:
         raise typer.Exit(1)
     typer.echo("accepted: every number follows from its counts, under the default protocols, with all repetitions")
+
+
+def _plain(text: str) -> str:
+    """One line: a stranger's names steer no terminal and forge no line of ours."""
+    return "".join(character if character.isprintable() else " " for character in text)

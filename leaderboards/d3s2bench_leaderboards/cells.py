@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 LONGEST = 80
 
@@ -27,8 +27,16 @@ def percent(rate: float) -> str:
     return f"{100 * rate:.3g} %"
 
 
+def span(numbers: Iterable[int]) -> str:
+    """Such as ``10``, or ``1 to 10``."""
+    known = sorted({*numbers})
+    return f"{known[0]}" if len(known) == 1 else f"{known[0]} to {known[-1]}"
+
+
 def size(size: float) -> str:
-    """Bytes in a unit that fits."""
+    """Bytes in a unit that fits; what is no number is said to be none."""
+    if math.isnan(size):
+        return "nan"
     power = min(int(math.log10(max(size, 1))) // 3, 4)
     return f"{size / 1000**power:.4g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
 

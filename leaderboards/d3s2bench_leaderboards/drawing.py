@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,7 +35,11 @@ STYLES: tuple[tuple[str, str, Any], ...] = (
     ("#009e73", "v", (0, (3, 1))),
     ("#cc79a7", "P", (0, (1, 1))),
     ("#8a6500", "X", (0, (8, 2))),
-    ("#56b4e9", "*", (0, (4, 1, 1, 1, 1, 1))),
+    ("#56b4e9", ">", (0, (4, 1, 1, 1, 1, 1))),
+    ("#9ccb3b", "p", (0, (2, 2))),
+    ("#6a3d9a", "<", (0, (10, 2, 2, 2))),
+    ("#b22222", "*", (0, (5, 3, 1, 3))),
+    ("#e6ab02", "h", (0, (3, 1, 3, 1, 1, 1))),
 )
 """Colour, marker and dashes: any one of them tells the methods apart."""
 SETTINGS: Any = {
@@ -53,6 +58,7 @@ SETTINGS: Any = {
     "lines.markeredgewidth": 0.4,
     "legend.frameon": False,
     "legend.fontsize": 7.5,
+    "legend.title_fontsize": 6.5,
     "legend.handlelength": 2.6,
     "legend.columnspacing": 1.2,
     "pdf.fonttype": 42,
@@ -62,8 +68,11 @@ FULL_WIDTH = 6.9
 """Inches that a figure with many classes may take."""
 STACK = 4
 """So many pictures of a kind and dataset stand in one figure: more would not fit on a page."""
-AXES, TITLE, ENTRY, EDGE = 1.3, 0.2, 0.14, 0.12
-"""Inches: height of a picture, of the line above it, of a line of the legend; width of the margin on the right."""
+AXES, TITLE, ENTRY, NOTE, EDGE = 1.3, 0.2, 0.14, 0.13, 0.12
+"""Inches: height of a picture, of the line above it, of a line of the legend and of its title; width of the margin on
+the right."""
+LETTERS = 24
+"""So many letters of the legend's title fit into an inch."""
 
 
 def files(scope: Scope, options: Figures) -> dict[str, bytes]:
@@ -76,7 +85,7 @@ def files(scope: Scope, options: Figures) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a name may hold any character
-        for stack in _stacks(panels(made, label, choose(made, options.most), counts, options.kinds)):
+        for stack in _stacks(panels(made, label, choose(made, options.most, len(STYLES)), counts, options.kinds)):
             name = _free(f"{stack[0].kind}-{_slug(stack[0].dataset)}", found)
             figure = _figure(stack, options)
             png = _saved(FigureCanvasAgg(figure).print_png, {"Software": None})
@@ -126,9 +135,30 @@ def _figure(stack: Sequence[Panel], options: Figures) -> Figure:
         _axes(each, panel)
     _scale(axes[-1], stack)
     handles, labels = zip(*(drawn[style] for style in sorted(drawn)), strict=True)
-    figure.legend(handles, labels, loc="lower center", ncols=2, borderpad=0.2, borderaxespad=0)
-    _arrange(figure, axes, [_plain(panel.about, 72) for panel in stack], ENTRY * math.ceil(len(drawn) / 2) + 0.1)
+    title = textwrap.wrap(" ".join(said(stack)), int(width * LETTERS))
+    figure.legend(handles, labels, title="\n".join(title), loc="lower center", ncols=2, borderpad=0.2, borderaxespad=0)
+    legend = ENTRY * math.ceil(len(drawn) / 2) + NOTE * len(title) + 0.15
+    _arrange(figure, axes, [_plain(panel.about, 72) for panel in stack], legend)
     return figure
+
+
+def said(stack: Sequence[Panel]) -> Iterator[str]:
+    """What is drawn, and what is not."""
+    curves = [curve for panel in stack for curve in panel.curves]
+    spread = {_spread(curve) for curve in curves if stack[0].kind != "classes"} - {""}
+    shown = f" and standard deviation ({' or '.join(sorted(spread))})" if spread else ""
+    yield f"Mean{shown}, n = {cells.span(point.n for curve in curves for point in curve.points)}."
+    if any(len(panel.front) > 1 for panel in stack):
+        yield "Dotted steps: Pareto front, the highest mean for at most so much."
+    if any(panel.left_out for panel in stack):
+        yield f"Methods that are not drawn: {cells.span(panel.left_out for panel in stack)}."
+
+
+def _spread(curve: Curve) -> str:
+    """What stands for the standard deviation: nothing where no point has one."""
+    if all(math.isnan(point.std) for point in curve.points):
+        return ""
+    return "band" if len(curve.points) > 1 else "bar"
 
 
 def _arrange(figure: Figure, axes: Sequence[Axes], titles: Sequence[str], legend: float) -> None:

@@ -10,12 +10,25 @@ from pathlib import Path
 from d3s2bench import ConfigError, Json
 from d3s2bench_leaderboards.view import View
 
-PREAMBLE = r"""\documentclass{article}
+PAGE = r"""\documentclass{article}
 \usepackage{booktabs,colortbl,graphicx}
-\usepackage[paperwidth=29.7cm,paperheight=%dcm,margin=1.5cm]{geometry}
-\pagestyle{empty}
-\makeatletter\setlength\@fptop{0pt}\setlength\@fpsep{1cm}\makeatother
+\makeatletter
+%% One page, as large as what stands on it: all is set twice, first to measure the widest tabular.
+\belowcaptionskip=\medskipamount
+\renewenvironment{table}[1][]{\def\@captype{table}\centering}{\par\bigskip}
+\newdimen\widest \widest=12cm
+\newcommand\widen[3]{\sbox2{#3}\ifdim\wd2>\widest\global\widest=\wd2\fi}
+\newcommand\onepage[1]{%%
+  {\let\resizebox\widen\sbox0{\begin{minipage}{27cm}#1\end{minipage}}}\setcounter{table}{0}%%
+  \ifdim\widest>27cm \widest=27cm \fi
+  \setbox0\vbox{\hbox{\begin{minipage}{\widest}#1\unskip\end{minipage}}}%%
+  \pdfhorigin=1cm \pdfvorigin=1cm
+  \pdfpagewidth=\dimexpr\wd0+2cm\relax \pdfpageheight=\dimexpr\ht0+\dp0+2cm\relax
+  \shipout\box0 }
 \begin{document}
+\onepage{%%
+%s}
+\end{document}
 """
 LABEL = re.compile(r"[A-Za-z0-9:._/-]+")
 
@@ -29,7 +42,7 @@ class Latex(View):
     label: str = "tab:leaderboard"
     """Of the table, for \\ref."""
     standalone: bool = False
-    """A document that pdflatex compiles, rather than a table to be included."""
+    """A document that pdflatex compiles, one page of the table's size, rather than a table to be included."""
     groups: int = 4
     """Columns of dataset, rate, architecture and protocol beside each other; more go below."""
     tests: bool = False
@@ -38,22 +51,23 @@ class Latex(View):
     """Numbers that others published on the same datasets."""
     resamples: int = 1000
     """Of the bootstrap over repetitions and test images, for ``tests`` with a ``folder``."""
+    block: int = 1
+    """So many neighbouring test images are drawn together: frames of a video are no independent images."""
     folder: Path | None = None
     """Where the counts lie beside the records; without it there are no intervals."""
 
     def render(self, records: Iterable[Json]) -> str:
-        """Raises ConfigError for a label that LaTeX does not take, or groups or resamples below 1."""
+        """Raises ConfigError for a label that LaTeX does not take, or groups, resamples or block below 1."""
         from d3s2bench_leaderboards import latex_tables
         from d3s2bench_leaderboards.scope import Scope
 
         self._check()
         body = latex_tables.tables(Scope.of(records, self), self)
-        # Half a centimetre for each line; TeX knows no length beyond 575 cm.
-        height = min(500, 16 + body.count("\n") // 2)
-        return f"{PREAMBLE % height}{body}\\end{{document}}\n" if self.standalone else body
+        return PAGE % body if self.standalone else body
 
     def _check(self) -> None:
         if not LABEL.fullmatch(self.label):
             raise ConfigError(f"renderer latex: label '{self.label}': use letters, digits and : . _ / - alone")
-        if self.groups < 1 or self.resamples < 1:
-            raise ConfigError(f"renderer latex: groups {self.groups}, resamples {self.resamples}: give 1 or more")
+        if min(self.groups, self.resamples, self.block) < 1:
+            given = f"groups {self.groups}, resamples {self.resamples}, block {self.block}"
+            raise ConfigError(f"renderer latex: {given}: give 1 or more")

@@ -12,19 +12,22 @@ from d3s2bench_leaderboards.grid import Grid, Key
 from d3s2bench_leaderboards.latex_layout import line, spanning, tabular
 from d3s2bench_leaderboards.marks import Entry
 from d3s2bench_leaderboards.metrics import Metric
-from d3s2bench_leaderboards.tex import escape, number
+from d3s2bench_leaderboards.tex import escape, number, signed
 from d3s2bench_leaderboards.view import METHOD
 
-MISSING = "--"
+MISSING, RANK = "--", "rank"
+PLUS_MINUS, STAR, FEW = r"$\pm$", r"\rlap{$^*$}", r"$^\dagger$"
 GREY = r"\rowcolor[gray]{.92}"
-TITLES = {"synth": "synthesiser", "arch": "architecture"}
+TITLES = {"synth": "synthesizer", "arch": "architecture"}
 FLOOR = "std over training seeds alone"
 Values = Mapping[str, Callable[[Entry], str]]
 """Header to cell."""
 
 
 def quantity(value: float, metric: Metric, sign: str = "") -> str:
-    return number(value, f"{sign}.2f") if metric.unit == "percent" else escape(cells.quantity(value, metric.unit, sign))
+    if metric.unit == "percent":
+        return number(value, f"{sign}.2f")
+    return signed(escape(cells.quantity(value, metric.unit, sign)))
 
 
 @dataclass(frozen=True)
@@ -42,16 +45,17 @@ class Written:
         if math.isnan(row.mean) and not row.scores:
             return ""
         mean = quantity(row.mean, self.metric)
-        spread = "" if math.isnan(row.std) else rf" $\pm$ {quantity(row.std, self.metric)}"
+        spread = "" if math.isnan(row.std) else rf" {PLUS_MINUS} {quantity(row.std, self.metric)}"
         mean = rf"\textbf{{{mean}}}" if entry.best else mean
         return (rf"\underline{{{mean}}}" if entry.second else mean) + spread
 
     def _delta(self, entry: Entry) -> str:
-        star = r"\rlap{$^*$}" if entry.different else ""
+        star = STAR if entry.different else ""
         return "" if entry.delta is None else quantity(entry.delta, self.metric, "+") + star
 
     def _full(self, entry: Entry) -> str:
-        return "" if entry.percent is None else number(entry.percent, ".1f")
+        """Blank for a cost: full is nothing to reach."""
+        return "" if entry.percent is None or self.metric.sign < 0 else number(entry.percent, ".1f")
 
 
 def board_tables(grid: Grid, metric: Metric, groups: int) -> list[str]:
@@ -61,8 +65,14 @@ def board_tables(grid: Grid, metric: Metric, groups: int) -> list[str]:
     headers = [header for header, write in values.items() if any(map(write, entries))]
     pages = [grid.columns[start : start + groups] for start in range(0, len(grid.columns), groups)]
     shown = {header: values[header] for header in headers}
-    ranked = len(grid.columns) > 1 and any(_rank(grid, name) for name in grid.lines)
+    ranked = _ranked(grid)
     return [_tabular(grid, page, shown, metric, ranked and page is pages[-1]) for page in pages]
+
+
+def _ranked(grid: Grid) -> bool:
+    """Whether two lines have a rank, and over more columns than one."""
+    ranking = [each for each in grid.marked if any(not method.full for method in each.column.rows)]
+    return len(ranking) > 1 and sum(bool(_rank(grid, name)) for name in grid.lines) > 1
 
 
 def _tabular(grid: Grid, page: Sequence[Key], values: Values, metric: Metric, ranked: bool) -> str:
@@ -71,7 +81,7 @@ def _tabular(grid: Grid, page: Sequence[Key], values: Values, metric: Metric, ra
     ]
     stub, width = len(grid.stub), len(values)
     titles = [escape(TITLES.get(name, name)) for name in grid.stub]
-    head = [*_head(grid, page, width), line([*titles, *list(values) * len(page), *["rank"] * ranked])]
+    head = [*_head(grid, page, width), line([*titles, *list(values) * len(page), *[RANK] * ranked])]
     aligned = "l" * stub + "r" * width * len(page) + "r" * ranked
     return tabular(aligned, head, [*blocks, _floors(grid, page, width, metric, ranked)])
 
@@ -88,11 +98,15 @@ def _head(grid: Grid, page: Sequence[Key], width: int) -> list[str]:
 
 def _path(grid: Grid, column: Key) -> tuple[str, ...]:
     *facets, iterations, protocol = grid.texts(column, grid.head)
-    marked = grid.compared(column)
-    dagger = r"$^\dagger$" if any(each.podium.least_p is not None for each in marked) else ""
-    n = f", n = {marked[0].column.repetitions}" if len(marked) == 1 else ""
-    trained = f"{iterations}, {escape(protocol)}{n}{dagger}"
+    dagger = FEW if any(each.podium.least_p is not None for each in grid.compared(column)) else ""
+    trained = f"{iterations}, {escape(protocol)}, n = {_repetitions(grid, column)}{dagger}"
     return *map(escape, facets), rf"\scriptsize {trained}"
+
+
+def _repetitions(grid: Grid, column: Key) -> str:
+    """Those of the full train set count where a column has nothing else."""
+    found = [cell for line in grid.lines if (cell := grid.cells.get((line, column)))]
+    return cells.span(len(cell.row.records) for cell in [cell for cell in found if not cell.method.full] or found)
 
 
 def _line(grid: Grid, name: Key, page: Sequence[Key], values: Values, ranked: bool) -> str:
@@ -115,10 +129,14 @@ def _rank(grid: Grid, name: Key) -> str:
 
 def _floors(grid: Grid, page: Sequence[Key], width: int, metric: Metric, ranked: bool) -> list[str]:
     """The noise that a difference has to stand out of; nothing where no row varies in its training seed alone."""
-    floors = [[each.floor for each in grid.compared(column)] for column in page]
-    known = [found[0] if len(found) == 1 else math.nan for found in floors]
-    if all(map(math.isnan, known)):
+    floors = [[each.floor for each in grid.compared(column) if not math.isnan(each.floor)] for column in page]
+    if not any(floors):
         return []
-    texts = ("" if math.isnan(floor) else quantity(floor, metric) for floor in known)
-    values = [cell for text in texts for cell in (text, *[""] * (width - 1))]
+    values = [cell for found in floors for cell in (_floor(found, metric), *[""] * (width - 1))]
     return [line([rf"\multicolumn{{{len(grid.stub)}}}{{l}}{{{FLOOR}}}", *values, *[""] * ranked])]
+
+
+def _floor(found: Sequence[float], metric: Metric) -> str:
+    """From the least to the most, where the cells of a column belong to several columns of the board."""
+    ends = (quantity(end, metric) for end in (min(found), max(found))) if found else ()
+    return " to ".join(dict.fromkeys(ends))

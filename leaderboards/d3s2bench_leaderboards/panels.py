@@ -15,6 +15,7 @@ from d3s2bench_leaderboards.columns import Board, Column, Method
 from d3s2bench_leaderboards.figures import KINDS
 from d3s2bench_leaderboards.names import with_labels
 from d3s2bench_leaderboards.rows import Row, sample_std
+from d3s2bench_leaderboards.styles import styles
 
 COSTS: Mapping[str, tuple[str, Callable[[Row], float | None]]] = {
     "bytes": ("bytes of the distilled set", lambda row: row.bytes),
@@ -40,7 +41,7 @@ class Point:
 class Curve:
     name: str
     style: int
-    """The same method has the same one in all panels."""
+    """The same method has the same one in all panels, and as far as it can be in those of other records."""
     control: bool
     points: tuple[Point, ...]
 
@@ -77,14 +78,18 @@ class Chosen:
         return Curve(self.names[method], self.styles[method], method.control or method.full, kept)
 
 
-def choose(board: Board, most: int) -> Chosen:
-    """``most`` methods: random + real, the best control of another kind, the full train set, and the best of all."""
+def choose(board: Board, most: int, looks: int = 8) -> Chosen:
+    """``most`` methods: random + real, the best control of another kind, the full train set, and the best of all.
+
+    ``looks`` is how many styles can be told apart.
+    """
     controls = sorted((m for m in board.methods if m.control and not m.full), key=lambda m: m.labels.name != "hard")
     full = [method for method in board.methods if method.full][:1]
     others = [method for method in board.methods if not method.control and not method.full]
     references = [*controls[:2], *full]
     kept = [*controls[:2], *others[: max(0, most - len(references))], *full]
-    return Chosen({method: k for k, method in enumerate(kept)}, {m: method_name(board.names[m]) for m in kept})
+    names = {method: method_name(board.names[method]) for method in kept}
+    return Chosen(styles(names, looks), names)
 
 
 def method_name(texts: tuple[str, str, str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from d3s2bench_leaderboards.rows import Row, sample_std
 
+LEAST = "nearest_rmse_min"
 MEASURES = {
     "judge_accuracy": "judge: pixels",
     "judge_miou": "judge: mIoU",
@@ -15,14 +16,17 @@ MEASURES = {
     "diversity": "diversity",
     "within_class_diversity": "within-class diversity",
     "nearest_rmse_mean": "nearest photograph",
-    "nearest_rmse_min": "nearest of all",
+    LEAST: "nearest of all",
 }
 """Key in a record's ``quality`` → header."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """A row and, for each measure, mean and sample standard deviation over its repetitions; NaN where not known."""
+    """A row and, for each measure, mean and sample standard deviation over its sets; NaN where not known.
+
+    Of the least distance the least over all sets, without a spread.
+    """
 
     row: Row
     measures: dict[str, tuple[float, float]]
@@ -41,4 +45,6 @@ def _sets(row: Row) -> list[dict[str, float | None]]:
 
 def _moments(sets: list[dict[str, float | None]], key: str) -> tuple[float, float]:
     values = [value for quality in sets if (value := quality.get(key)) is not None]
+    if key == LEAST:
+        return min(values, default=math.nan), math.nan
     return (sum(values) / len(values), sample_std(values)) if values else (math.nan, math.nan)

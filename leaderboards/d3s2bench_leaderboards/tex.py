@@ -109,4 +109,9 @@ def number(value: float, form: str = ".2f") -> str:
     '$-$1.23'
     """
     large = abs(value) >= 1e6
-    return format(value, form.replace("f", "g") if large else form).replace("-", "$-$").replace("+", "$+$")
+    return signed(format(value, form.replace("f", "g") if large else form))
+
+
+def signed(text: str) -> str:
+    """A written number with signs that are none of a word."""
+    return text.replace("-", "$-$").replace("+", "$+$")

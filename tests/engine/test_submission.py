@@ -18,7 +18,8 @@ from d3s2bench.config import make_config
 from d3s2bench.files import digest, file_sha256, load_npz, read_json, save_npz, write_json
 from d3s2bench.planning.configured import Configured
 from d3s2bench.planning.plan import Cell
-from d3s2bench.upkeep.submission import MANIFEST, _foreign, check, create
+from d3s2bench.upkeep.submission import MANIFEST, check, create
+from d3s2bench.upkeep.submission_claims import foreign_protocol
 from d3s2bench.workspace import Workspace
 
 METHOD = {"selector": "balanced", "synth": "guided", "arch": "unet", "seed": 3}
@@ -149,9 +150,9 @@ def test_what_is_published_for_a_dataset_is_the_default_there(dataset: str) -> N
     evaluator = configured.component("evaluator", "torch")[0]
     protocol = configured.protocol(evaluator, Cell(dataset, "random", "real", "torch", "segformer-b0", 0.01, 0))
     spec = {"evaluator": {"name": "torch"}, "arch": "segformer-b0", "dataset": {"name": dataset}, "protocol": protocol}
-    assert _foreign(spec) is None
+    assert foreign_protocol({"spec": spec}) is None
     foreign = spec | {"protocol": protocol | {"batch_size": 3}, "protocol_hash": "0" * 64}
-    assert "batch_size is 3" in str(_foreign(foreign))
+    assert "batch_size is 3" in str(foreign_protocol({"spec": foreign}))
 
 
 def test_a_missing_repetition_is_refused(submission: Path) -> None:

@@ -136,6 +136,46 @@ def test_styles_differ_without_colour() -> None:
     assert len({ImageColor.getcolor(colour, "L") for colour, _, _ in STYLES}) == len(STYLES)
 
 
+SHOWN = (("random", "real"), ("balanced", "guided"), ("balanced", "layout"), ("random", "layout"), ("k-center", "rded"))
+
+
+def looks(*methods: tuple[str, str], best: int = 0, most: int = 8, looks: int = 12) -> dict[str, int]:
+    """Style by name; the method with the number ``best`` has the highest score."""
+    records = [record(*method, miou=30.0 if k == best else 10.0 + k) for k, method in enumerate(methods)]
+    chosen = choose(board(gather([*records, record("full", miou=60.0)])), most, looks)
+    return {name: chosen.styles[method] for method, name in chosen.names.items()}
+
+
+def test_a_method_has_the_same_style_whatever_else_is_drawn() -> None:
+    every = looks(*SHOWN)
+    assert every == looks(*SHOWN, best=3) and len({*every.values()}) == len(every) == 6
+    for method in SHOWN:
+        alone = looks(method)
+        assert alone.items() <= every.items()
+
+
+@pytest.mark.parametrize("number", [8, 12])
+def test_styles_do_not_clash(number: int) -> None:
+    """Not even those of one name, whose options differ, nor where more methods than styles are drawn."""
+    many = looks(*SHOWN, *((f"s{k}", "real") for k in range(number)), most=number, looks=number)
+    assert sorted(many.values()) == list(range(number))
+    twins = [record("dfss", options={"k": k}) for k in range(3)]
+    chosen = choose(board(gather([*twins, record(), *(record("balanced", y) for y in "ab")])), 8, number)
+    assert len({*chosen.styles.values()}) == 6 and max(chosen.styles.values()) < number
+    assert len({*looks(*((f"s{k}", "real") for k in range(20)), most=20).values()}) == 20
+
+
+def test_figures_say_what_they_show_and_what_they_do_not() -> None:
+    from d3s2bench_leaderboards.drawing import said
+
+    points = [record(n, miou=m + s, seed=s, size=z) for n, m, z in (("a", 5.0, 10), ("b", 9.0, 20)) for s in (0, 1)]
+    front = "Dotted steps: Pareto front, the highest mean for at most so much."
+    assert [*said(drawn(points, "bytes"))] == ["Mean and standard deviation (bar), n = 2.", front]
+    assert [*said(drawn(SMALL, "rate"))] == ["Mean and standard deviation (band), n = 2."]
+    many = [record(f"s{k}", miou=20.0 + k) for k in range(9)]
+    assert [*said(drawn([*many, points[0]], "classes"))] == ["Mean, n = 1.", "Methods that are not drawn: 5."]
+
+
 def test_names_that_are_no_file_names_nor_mathematics() -> None:
     names = ["../$x_{1", r"\frac{$", "_hidden", "指数\u202e", "%s" * 40]
     records = [

@@ -36,6 +36,15 @@ def test_what_is_not_known_is_no_zero() -> None:
     assert found.measures["diversity"][0] == 0.5
 
 
+def test_the_nearest_of_all_is_the_least_over_all_sets() -> None:
+    near = [(0, "a", 8.0), (1, "b", 3.0), (2, "c", 5.0)]
+    records = [measured(seed, key, 40.0) for seed, key, _ in near]
+    for one, (*_, least) in zip(records, near, strict=True):
+        one["quality"]["nearest_rmse_min"] = least
+    (found,) = qualities(gather(records))
+    assert found.measures["nearest_rmse_min"] == pytest.approx((3.0, math.nan), nan_ok=True)
+
+
 def test_the_section_is_there_when_something_was_measured() -> None:
     table = Markdown().render([measured(0, "a", 40.0), record(miou=20.0)])
     section = table.split("## Quality of the distilled sets")[1]

@@ -60,8 +60,8 @@ def test_fewer_bytes_are_better() -> None:
     found = [line.removeprefix(r"\rowcolor[gray]{.92}") for line in text.splitlines() if "& real &" in line]
     assert found == [
         r"random & real & 304.5 B $\pm$ 3.028 B &  \\",
-        r"balanced & real & \textbf{104.5 B} $\pm$ 3.028 B & -200 B\rlap{$^*$} \\",
-        r"dfss & real & \underline{204.5 B} $\pm$ 3.028 B & -100 B\rlap{$^*$} \\",
+        r"balanced & real & \textbf{104.5 B} $\pm$ 3.028 B & $-$200 B\rlap{$^*$} \\",
+        r"dfss & real & \underline{204.5 B} $\pm$ 3.028 B & $-$100 B\rlap{$^*$} \\",
     ]
     assert "Where the gain" not in Markdown(metric="bytes").render(records)
 
