@@ -33,7 +33,9 @@ class Method:
 
     @property
     def control(self) -> bool:
-        """Random + real, and real photographs with soft labels: what methods are measured against."""
+        """Random + real, and photographs with soft labels. Other photographs with hard labels and unguided images are
+        controls of the rows with the same selector, but methods in their own right, too: selection alone, layout alone.
+        """
         soft = self.labels.name == "soft"
         return self.synth.name == REAL.name and (soft or self.selector.name == RANDOM.name)
 
