@@ -50,7 +50,7 @@ class Scope:
     @property
     def replaced(self) -> int:
         """Finished records that no row has: the same cell and repetition was run again later."""
-        finished = sum(record["status"] == "ok" for record in self.records)
+        finished: int = sum(record["status"] == "ok" for record in self.records)
         return finished - sum(len(row.records) for row in self.rows)
 
     def board(self) -> Board:
