@@ -47,5 +47,5 @@ def _wanted(name: str, looks: int) -> Iterator[int]:
 
 
 def _turned(places: Sequence[int], name: str) -> Sequence[int]:
-    start = zlib.crc32(name.encode()) % max(1, len(places))
+    start = zlib.crc32(name.encode(errors="replace")) % max(1, len(places))
     return [*places[start:], *places[:start]]

@@ -136,7 +136,13 @@ def test_styles_differ_without_colour() -> None:
     assert len({ImageColor.getcolor(colour, "L") for colour, _, _ in STYLES}) == len(STYLES)
 
 
-SHOWN = (("random", "real"), ("balanced", "guided"), ("balanced", "layout"), ("random", "layout"), ("k-center", "rded"))
+SHOWN = (
+    ("random", "real"),
+    ("balanced", "guided"),
+    ("balanced", "layout"),
+    ("random", "layout"),
+    ("k-center", "\ud800"),
+)
 
 
 def looks(*methods: tuple[str, str], best: int = 0, most: int = 8, looks: int = 12) -> dict[str, int]:
