@@ -94,8 +94,8 @@ def paired_difference(row: Row, control: Row | None) -> float | None:
 
 
 def percent_of(row: Row, reference: Row | None) -> float | None:
-    """The mean in percent of the reference's; not paired, since a reference often has one repetition."""
-    known = reference is not None and reference.mean and not math.isnan(reference.mean)
+    """The mean in percent of the reference's, of a score; not paired, since a reference often has one repetition."""
+    known = reference is not None and row.metric.sign > 0 and reference.mean and not math.isnan(reference.mean)
     return 100 * row.mean / reference.mean if reference and known else None
 
 

@@ -55,7 +55,7 @@ class Written:
 
     def _full(self, entry: Entry) -> str:
         """Blank for a cost: full is nothing to reach."""
-        return "" if entry.percent is None or self.metric.sign < 0 else number(entry.percent, ".1f")
+        return "" if entry.percent is None else number(entry.percent, ".1f")
 
 
 def board_tables(grid: Grid, metric: Metric, groups: int) -> list[str]:

@@ -32,7 +32,8 @@ QUALITY = """\
 judge: agreement of a network of another architecture, which took no part, with the masks, in percent. Feature distance:
 of the judge's features by class to those of the train split (0: the same). Diversity: of the set over that of the
 photographs whose masks it has; within a class over that of the train split. Nearest photograph: root mean square
-difference of thumbnails in grey levels, mean and least over the set. Mean ± standard deviation over different sets."""
+difference of thumbnails in grey levels, mean over the set; nearest of all: the least over all sets. Mean ± standard
+deviation over different sets."""
 
 
 def replaced(number: int) -> str:

@@ -98,7 +98,8 @@ def average_ranks(means: pd.DataFrame) -> pd.Series[Any]:
 
 
 def noise_floor(rows: Iterable[Row]) -> float:
-    """Standard deviation over training seeds where nothing else varies, pooled over the rows; NaN for none."""
+    """Standard deviation over training seeds where nothing else varies, pooled over the rows; NaN for less than two
+    degrees of freedom: two repetitions of one row say nothing of a spread."""
     measured = [(len(row.scores) - 1, row.std) for row in rows if row.varies == ("train",) and math.isfinite(row.std)]
     freedom = sum(df for df, _ in measured)
-    return math.sqrt(sum(df * std * std for df, std in measured) / freedom) if freedom else math.nan
+    return math.sqrt(sum(df * std * std for df, std in measured) / freedom) if freedom > 1 else math.nan
