@@ -1,9 +1,9 @@
 """The formats that d3s2bench prints its records in.
 
 Reading order: metrics, intake, rows, names, controls; tables, gains, stability; significance, comparisons, columns,
-bootstrap, claims; view, marks, grid, scope: what all formats share; styles, panels: the curves; then the formats (cells and
-sections are Markdown's; tex and latex_* are LaTeX's; page*, svg, gallery and templates/ are HTML's; drawing is that of
-the figures).
+bootstrap, claims; view, marks, grid, scope: what all formats share; styles, panels: the curves; then the formats (cells
+and sections are Markdown's; tex and latex_* are LaTeX's; page*, svg, gallery and templates/ are HTML's; drawing is that
+of the figures).
 """
 
 from __future__ import annotations

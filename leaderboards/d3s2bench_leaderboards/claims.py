@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from d3s2bench_leaderboards.metrics import MIOU
+from d3s2bench_leaderboards.rows import Row
+
 TABLE = Path(__file__).with_name("claims.json")
 
 
@@ -42,6 +45,11 @@ def claims_on(datasets: Iterable[str]) -> list[Claim]:
     """Those on datasets of these names; case and what is neither letter nor digit do not count."""
     ours = {_plain(name) for name in datasets}
     return [claim for claim in claims() if ours & {_plain(name) for name in (claim.dataset, *claim.also)}]
+
+
+def claims_beside(rows: Iterable[Row]) -> list[Claim]:
+    """Those on the datasets of rows that show what was published, mIoU: beside another metric they would mislead."""
+    return claims_on(row.setting.dataset.name for row in rows if row.metric is MIOU)
 
 
 def _plain(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from d3s2bench_leaderboards import cells, latex_notes
 from d3s2bench_leaderboards.bootstrap import CountsFolder
-from d3s2bench_leaderboards.claims import Claim, claims_on
+from d3s2bench_leaderboards.claims import Claim, claims_beside
 from d3s2bench_leaderboards.columns import Column
 from d3s2bench_leaderboards.comparisons import Comparison
 from d3s2bench_leaderboards.grid import Grid
@@ -41,7 +41,7 @@ def tables(scope: Scope, options: Latex) -> str:
     told = [escape(text) for text in (scope.view.told,) if text]
     about = [*latex_notes.sentences(made, "".join(boards), scope.metric)]
     parts = [*boards, note(*about, *latex_notes.references(rows, made, scope.metric), *told)]
-    claimed = claims_on({row.setting.dataset.name for row in rows}) if options.claims else []
+    claimed = claims_beside(rows) if options.claims else []
     if claimed:
         parts += [_claims(claimed), note(CLAIMED)]
     main = table(parts, options.caption, options.label)

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from d3s2bench_leaderboards import cells, sections
 from d3s2bench_leaderboards.bootstrap import CountsFolder
-from d3s2bench_leaderboards.claims import claims_on
+from d3s2bench_leaderboards.claims import claims_beside
 from d3s2bench_leaderboards.gains import gains
 from d3s2bench_leaderboards.gallery import gallery
 from d3s2bench_leaderboards.grid import Grid, Key
@@ -66,7 +66,7 @@ def page(scope: Scope, options: Html) -> str:
         gallery=gallery(scope.rows, options.folder, options.may_pass_on, options.pictures),
         named=scope.named,
         gains=_gains(scope),
-        claims=claims_on({row.setting.dataset.name for row in scope.rows}) if options.claims else [],
+        claims=claims_beside(scope.rows) if options.claims else [],
         references=_references(scope, made) if made else [],
         looks=sections.looks(scope.looks),
         replaced=sections.replaced(scope.replaced),

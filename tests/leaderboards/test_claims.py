@@ -6,6 +6,7 @@ import pytest
 from record_fakes import record
 
 from d3s2bench_leaderboards.claims import claims, claims_on
+from d3s2bench_leaderboards.html import Html
 from d3s2bench_leaderboards.latex import Latex
 
 
@@ -47,3 +48,5 @@ def test_claims_stand_below_and_change_nothing_above() -> None:
     assert r"\textit{24.99} & as published & arXiv 2605.25022 & 2026-05-24" in claimed and r"\textbf" not in claimed
     alone = Latex(claims=False).render(records)
     assert "laimed" not in alone and ours.startswith(alone.removesuffix("\\end{table}\n"))
+    for form in (Latex, Html):
+        assert "24.99" in form().render(records) and "24.99" not in form(metric="miou_tail").render(records)
