@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -134,7 +134,8 @@ def of_file(file: Path) -> list[Registered]:
         raise PluginError(f"--plugin {file}: give a Python file that exists, named like a module, as my_selector.py")
     rows = list(read(Plugin(file.stem, str(file), file.name, FILE, lambda: _module_of(file.resolve()), local=True)))
     if not rows:
-        raise PluginError(f"--plugin {file} registers nothing: give it a function register_selectors with @hookimpl")
+        hook = "a function register_selectors with @hookimpl that returns a list of components"
+        raise PluginError(f"--plugin {file} registers nothing: give it {hook}")
     return rows
 
 
@@ -143,7 +144,8 @@ def _module_of(file: Path) -> ModuleType:
     name = file.stem
     spec = find_spec(name)
     if spec and not (spec.origin and Path(spec.origin).resolve() == file):
-        raise PluginError(f"the name '{name}' belongs to another module, {spec.origin}: rename the file")
+        taken = PluginError(f"the name '{name}' belongs to another module, {spec.origin}")
+        raise _with_remedy(taken, "rename the file")
     if name in sys.modules:
         return sys.modules[name]
     spec = spec_from_file_location(name, file)
@@ -178,11 +180,27 @@ def components(plugin: Plugin) -> list[Component]:
     if (api := getattr(module, "d3s2bench_api", 1)) != API:
         raise PluginError(f"it is made for plugin API {api}, this d3s2bench has {API}")
     with _registered(module, plugin.name) as hooks:
-        found = [component for hook in hooks for registered in hook() for component in registered]
+        found = [component for hook in hooks for registered in hook() for component in _listed(registered)]
     for component in found:
         if not isinstance(component, Component) or component.kind not in KINDS:
             raise PluginError(f"{component!r} is no Component of a known kind ({', '.join(KINDS)})")
+        check_name(component.name)
     return found
+
+
+def _listed(registered: Any) -> Iterable[Any]:
+    """What a hook returns, where it is a list as it should be."""
+    if isinstance(registered, Component):
+        alone = TypeError(f"a hook returns the component '{registered.name}' by itself")
+        raise _with_remedy(alone, "return a list of components")
+    found: Iterable[Any] = registered
+    return found
+
+
+def check_name(name: str) -> None:
+    """Raises PluginError for a name that ``--set KIND.NAME.OPTION`` could not tell from what is around it."""
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise PluginError(f"'{name}' is no name of a plugin: use small letters, digits and hyphens, as in my-selector")
 
 
 @contextmanager
@@ -219,13 +237,39 @@ def _row(plugin: Plugin, status: str) -> Registered:
     return Registered(Component("?", plugin.name, plugin.target, ""), plugin.package, plugin.version, status)
 
 
+def _with_remedy(error: Exception, remedy: str) -> Exception:
+    error.add_note(remedy)
+    return error
+
+
 def _remedy(plugin: Plugin, error: BaseException) -> str:
+    """What to do about it: for the author of a file, and for whoever has installed a distribution."""
+    lacks = error.name.partition(".")[0] if isinstance(error, ModuleNotFoundError) and error.name else None
+    told, hide = _told_remedy(error), f"or hide it with {DISABLE}={plugin.name}"
     if plugin.version == FILE:
+        return told or _remedy_of_file(Path(plugin.target), lacks)
+    if told:
+        return f"{told} ({hide})"
+    return f"install {lacks}, {hide}" if lacks else f"update {plugin.package} or d3s2bench, {hide}"
+
+
+def _remedy_of_file(file: Path, lacks: str | None) -> str:
+    if lacks is None:
         return "correct the file"
-    hide = f"or hide it with {DISABLE}={plugin.name}"
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"install {error.name.partition('.')[0]}, {hide}"
-    return f"update {plugin.package} or d3s2bench, {hide}"
+    if (file.parent / f"{lacks}.py").exists() or (file.parent / lacks).is_dir():
+        return "a file imports what is installed, not what lies beside it: put all into it, or install them"
+    return f"install {lacks}, or import it inside the class and name it in Component(requires=…)"
+
+
+def _told_remedy(error: BaseException) -> str | None:
+    """What the error itself notes; for a misspelt hook, the one that was meant."""
+    if notes := getattr(error, "__notes__", None):
+        return str(notes[-1])
+    from difflib import get_close_matches
+
+    unknown = re.match(r"unknown hook '(\w+)'", str(error)) if isinstance(error, pluggy.PluginValidationError) else None
+    near = get_close_matches(unknown[1], HOOKS, n=1) if unknown else []
+    return f"did you mean '{near[0]}'?" if near else None
 
 
 def _status(component: Component, package: str) -> str:

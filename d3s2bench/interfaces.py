@@ -162,7 +162,11 @@ def _loaded(load: Callable[[], Any] | None, what: str) -> Any:
 
 @runtime_checkable
 class Selector(Protocol):
-    """Chooses ``budget.images`` distinct images of the train split."""
+    """Chooses ``budget.images`` distinct images of the train split.
+
+    One whose choice does not depend on the order of the images, ties apart, may say so in an attribute
+    ``permutation_equivariant = True``: its contract then tries it.
+    """
 
     deterministic: ClassVar[bool]
     """True when the seed does not matter; computed once for all repetitions then."""

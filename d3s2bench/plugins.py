@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib import import_module
+from inspect import Parameter, formatannotation, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d3s2bench.discovery import DISABLE, FILE, KINDS, Registered, installed, of_file
-from d3s2bench.errors import ConfigError, PluginError, unknown_name
+from d3s2bench.errors import ConfigError, PluginError, first_line, unknown_name
 
 if TYPE_CHECKING:
     from d3s2bench.values import Json
@@ -32,6 +34,8 @@ class Registry:
         if entry.usable and key in self._usable:
             taken = f"broken: the name is taken by {self._usable[key].package}"
             remedy = f"rename it, uninstall one, or hide it with {DISABLE}={entry.package}"
+            if entry.version == FILE:  # named by hand
+                remedy = "rename it in its Component(…)"
             entry = dataclasses.replace(entry, status=f"{taken}; {remedy}")
         self.rows.append(entry)
         if entry.usable:
@@ -90,28 +94,49 @@ def configure(cls: type[Any], label: str, options: Json, **given: Any) -> Any:
 
     Raises:
         ConfigError: an option that is unknown or of the wrong type.
+        PluginError: a component whose options have no defaults.
     """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
     known = field_names(cls) - given.keys()
     for name in options:
         if name not in known:
             raise unknown_name(f"option of {label}", name, known)
-    if not options:
-        return cls(**given)
+    for name, parameter in signature(cls).parameters.items():
+        named = parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+        if named and parameter.default is Parameter.empty and name not in given:
+            raise PluginError(f"option '{name}' of {label} has no default: give it one")
+    return cls(**given, **_typed(cls, label, options))
+
+
+def _typed(cls: type[Any], label: str, options: Json) -> dict[str, Any]:
+    """Options as the types of their fields. Of many, the wrong one is found by reading each alone."""
+    from omegaconf.errors import OmegaConfBaseException
+
     try:
-        schema = OmegaConf.structured(cls)
-        OmegaConf.set_readonly(schema, False)
-        merged = OmegaConf.to_container(OmegaConf.merge(schema, dict(options)))
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"option of {label}: {str(error).splitlines()[0]}") from error
+        return _merged(cls, options)
+    except (OmegaConfBaseException, TypeError) as error:  # a TypeError where a list is given for a mapping
+        if len(options) > 1:
+            for name, value in options.items():
+                _typed(cls, label, {name: value})
+        name, value = next(iter(options.items()))
+        why = re.sub("^Value '.*' of type '.*' could", "it could", first_line(error))
+        raise ConfigError(f"option '{name}' of {label} is {value!r}: {why}; give {_type_of(cls, name)}") from error
+
+
+def _merged(cls: type[Any], options: Json) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    if not options:
+        return {}
+    schema = OmegaConf.structured(cls)
+    OmegaConf.set_readonly(schema, False)
+    merged = OmegaConf.to_container(OmegaConf.merge(schema, dict(options)))
     assert isinstance(merged, dict)
-    return cls(**given, **{str(name): _frozen(merged[name]) for name in options})
+    return {name: tuple(merged[name]) if isinstance(merged[name], list) else merged[name] for name in options}
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _type_of(cls: type[Any], name: str) -> str:
+    (annotation,) = (field.type for field in dataclasses.fields(cls) if field.name == name)
+    return annotation if isinstance(annotation, str) else formatannotation(annotation)
 
 
 def options_of(instance: Any) -> dict[str, Any]:

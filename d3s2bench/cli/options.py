@@ -51,7 +51,7 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="synth.guided.scale=2, protocol.iterations=300, … Repeatable."),
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="YAML file with any of these settings.")]
-Preset = Annotated[str | None, typer.Option("--preset", help="A shipped configuration: smoke.")]
+Preset = Annotated[str | None, typer.Option("--preset", help="Shipped: smoke, d3s2/ade20k-1pct, d3s2/coco-stuff-1pct.")]
 Controls = Annotated[str | None, typer.Option("--controls", help="default, all or none.")]
 Teacher = Annotated[str | None, typer.Option("--teacher", metavar="DIR", help="Use this teacher.")]
 Generator = Annotated[str | None, typer.Option("--generator", metavar="DIR", help="Use this generator.")]
@@ -97,10 +97,37 @@ def config_of(options: dict[str, Any]) -> RunConfig:
         given["seed"] = list(range(options["seeds"]))
     if options.get("budgets") is not None:
         given["budget"] = _numbers(options["budgets"])
+    _check_sections(options.get("set_") or [], tuple(options.get("plugin") or ()))
     made = make_config(given, options.get("config"), options.get("set_") or [])
     if options.get("address") is not None and made.executor != "ray":
         raise ConfigError(f"--address {options['address']} is that of a Ray cluster: add --executor ray")
     return made
+
+
+def section(kind: str) -> str:
+    """What the options of a kind of components stand under: ``synth.NAME.OPTION`` for a synthesizer's."""
+    return "synth" if kind == "synthesizer" else kind
+
+
+def _check_sections(assignments: list[str], files: tuple[str, ...]) -> None:
+    """Raises ConfigError for ``facility.gamma=2``, which lacks the kind, and says where it belongs."""
+    from dataclasses import fields
+
+    from d3s2bench.config import OPTION_KINDS, RunConfig
+    from d3s2bench.errors import ConfigError
+
+    known = {*OPTION_KINDS, *(field.name for field in fields(RunConfig))}
+    for key in (text.partition("=")[0] for text in assignments):
+        name, dot, option = key.partition(".")
+        found = _sections_of(name, files) if dot and name not in known else []
+        if full := [f"'{each}.{name}.{option}'" for each in found if each in OPTION_KINDS]:
+            raise ConfigError(f"unknown configuration key '{key}': did you mean {' or '.join(full)}?")
+
+
+def _sections_of(name: str, files: tuple[str, ...]) -> list[str]:
+    from d3s2bench.plugins import KINDS, registry
+
+    return [section(kind) for kind in KINDS if name in registry(files).names(kind)]
 
 
 def roots(texts: list[str], datasets: list[str]) -> dict[str, str] | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from d3s2bench.cli.completion import any_component, kinds
-from d3s2bench.cli.options import Debug, Plugins, StrictPlugins
+from d3s2bench.cli.options import Debug, Plugins, StrictPlugins, section
 from d3s2bench.cli.words import print_table
 
 if TYPE_CHECKING:
@@ -74,24 +74,24 @@ def check(
     ] = None,
     plugin: Plugins = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="An option of it. Repeatable.")
+        list[str] | None, typer.Option("--set", metavar="[KIND.NAME.]OPTION=VALUE", help="An option of it. Repeatable.")
     ] = None,
     data_root: Annotated[str | None, typer.Option("--data-root", metavar="DIR", help="Where a dataset lies.")] = None,
     debug: Debug = False,
 ) -> None:
     """Try a component on tiny data: what it promises by its kind, and whether it keeps it. Exit code 1 when not."""
-    from d3s2bench.config import parse_assignments
     from d3s2bench.errors import PluginError
 
-    options, files = parse_assignments(set_ or []), tuple(plugin or ())
+    files = tuple(plugin or ())
     found = [kind] if kind else _kinds_of(name, files)
+    options = {each: _options(set_ or [], each, name, found) for each in found}
     try:
         from d3s2bench.testing.check import check
     except ModuleNotFoundError as error:
         raise PluginError(f"checking needs {error.name}: pip install 'd3s2bench[testing]'") from error
-    verdicts = {each: check(each, name, files, data_root, options) for each in found}
+    verdicts = {each: check(each, name, files, data_root, options[each]) for each in found}
     for each, made in verdicts.items():
-        _print_verdicts(f"{each} {name}", made)
+        _print_verdicts(f"{each} {name}", made, debug)
     if any(verdict.outcome == "failed" for made in verdicts.values() for verdict in made):
         raise typer.Exit(1)
 
@@ -106,10 +106,21 @@ def _kinds_of(name: str, files: tuple[str, ...]) -> list[str]:
     raise unknown_name("component", name, {known for kind in KINDS for known in found.names(kind)})
 
 
-def _print_verdicts(title: str, verdicts: list[Verdict]) -> None:
+def _options(assignments: list[str], kind: str, name: str, kinds: list[str]) -> dict[str, Any]:
+    """``OPTION=VALUE`` is for each kind that has the name, ``selector.NAME.OPTION=VALUE``, as for a run, for one."""
+    from d3s2bench.config import parse_assignments
+
+    prefix = {each: f"{section(each)}.{name}." for each in kinds}
+    others = tuple(prefix[each] for each in kinds if each != kind)
+    return parse_assignments(text.removeprefix(prefix[kind]) for text in assignments if not text.startswith(others))
+
+
+def _print_verdicts(title: str, verdicts: list[Verdict], traces: bool) -> None:
     typer.echo(title)
     for verdict in verdicts:
         mark = {"passed": "ok", "failed": "FAILED"}.get(verdict.outcome, verdict.outcome)
         typer.echo(f"  {mark:<8} {verdict.promise}" + (f": {verdict.why}" if verdict.why else ""))
+        if traces and verdict.traceback:
+            typer.echo(f"{verdict.traceback}\n")
     counts = {outcome: sum(v.outcome == outcome for v in verdicts) for outcome in ("passed", "failed", "skipped")}
     typer.echo(f"  {counts['passed']} kept, {counts['failed']} broken, {counts['skipped']} not tried")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from d3s2bench.config import RunConfig
-from d3s2bench.errors import ConfigError, unknown_name
+from d3s2bench.declarations import wrong_declarations
+from d3s2bench.errors import ConfigError, PluginError, unknown_name
 from d3s2bench.planning.plan import Cell
 from d3s2bench.plugins import changed_options, options_of
 from d3s2bench.protocols import completed, dataset_recipe, default_protocol
@@ -37,8 +38,10 @@ class Configured:
             options.pop("labels", None)
         elif labels:
             options["labels"] = labels
-        instance = registry.create(kind, name, options)
-        options, version = options_of(instance), registry.find(kind, name).identity
+        instance, found = registry.create(kind, name, options), registry.find(kind, name)
+        if wrong := wrong_declarations(kind, instance):
+            raise PluginError(f"{kind} '{name}' of {found.package}: {wrong}")
+        options, version = options_of(instance), found.identity
         return instance, {"name": name, "options": options, "changed": changed_options(instance), "version": version}
 
     def described(self, kind: str, name: str) -> dict[str, Any]:

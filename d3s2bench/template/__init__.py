@@ -3,12 +3,12 @@ with ``$name`` and the like to be filled in."""
 
 from __future__ import annotations
 
-import re
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
+from d3s2bench.discovery import check_name
 from d3s2bench.errors import PluginError, unknown_name
 from d3s2bench.files import folder_under_name
 from d3s2bench.hookspecs import API
@@ -64,8 +64,7 @@ def write_distribution(name: str, kind: str, into: Path) -> Path:
 
 
 def _check_name(name: str, package: str, kind: str) -> None:
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        raise PluginError(f"'{name}' is no name of a plugin: use small letters, digits and hyphens, as in my-selector")
+    check_name(name)
     if not package.isidentifier() or find_spec(package):
         raise PluginError(f"the module {package} exists already: choose another name than '{name}'")
     if name in registry().names(kind):
@@ -73,7 +72,9 @@ def _check_name(name: str, package: str, kind: str) -> None:
 
 
 def _words(name: str, package: str, kind: str) -> dict[str, str]:
-    words = {"name": name, "package": package, "kind": kind, "summary": SUMMARIES[kind], "api": str(API)}
+    a_kind = f"{'an' if kind[0] in 'aeio' else 'a'} {kind}"
+    words = {"name": name, "package": package, "kind": kind, "a_kind": a_kind}
+    words |= {"summary": SUMMARIES[kind], "api": str(API)}
     words |= {"Class": "".join(part.capitalize() for part in name.split("-")), "version": version("d3s2bench")}
     commands = {"use": USES[kind], "set": OPTIONS.get(kind, "run --set $kind.$name.OPTION=VALUE")}
     return words | {key: Template(command).substitute(words) for key, command in commands.items()}

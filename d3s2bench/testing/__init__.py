@@ -16,8 +16,8 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
-from d3s2bench.errors import unknown_name
-from d3s2bench.plugins import registry
+from d3s2bench.errors import ConfigError, unknown_name
+from d3s2bench.plugins import field_names, registry
 from d3s2bench.testing.base import Contract
 from d3s2bench.testing.dataset import DatasetContract
 from d3s2bench.testing.evaluator import EvaluatorContract
@@ -73,5 +73,8 @@ def contract(
         raise unknown_name("kind with a contract", kind, CONTRACTS)
     place = {"root": Path(root), "name": name} if root else {}
     offered = place | {"cache": Path(gettempdir()) / "d3s2bench-testing"} if kind == "dataset" else {}
-    component = registry(tuple(plugins)).create(kind, name, options, offered)
+    found = registry(tuple(plugins))
+    if kind == "dataset" and not root and "root" in field_names(found.load(kind, name)):
+        raise ConfigError(f"dataset '{name}' reads files: say where they lie, with --data-root DIR or root=DIR")
+    component = found.create(kind, name, options, offered)
     return type(f"Test{kind.title()}", (CONTRACTS[kind],), {"component": component})

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from d3s2bench.declarations import wrong_needs
 from d3s2bench.plugins import configure, options_of
 
-MODELS = {"teacher", "generator", "torch"}
 tried = settings(
     max_examples=15,
     deadline=None,
@@ -39,9 +39,8 @@ class Contract:
         assert options_of(configure(type(self.component), "it", read)) == options, "its options change on the way"
 
     def test_it_says_what_it_needs(self) -> None:
-        needs = getattr(self.component, "needs", ())
-        assert isinstance(needs, tuple), f"its needs must be a tuple, not {needs!r}"
-        assert set(needs) <= MODELS, f"its needs are {needs}: give some of {', '.join(sorted(MODELS))}"
+        wrong = wrong_needs(getattr(self.component, "needs", ()))
+        assert wrong is None, wrong
 
 
 def _members(protocol: Any) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from weakref import ref
 
@@ -13,7 +14,7 @@ from d3s2bench.interfaces import Synthesizer
 from d3s2bench.testing.base import DEVICES, Contract, prepare
 from d3s2bench.testing.models import tiny_context
 from d3s2bench.testing.tiny import CLASSES, TinyDataset, TinySplit
-from d3s2bench.values import IGNORE, Mask, Sample, Selection
+from d3s2bench.values import IGNORE, Json, Mask, Sample, Selection
 
 OUTPUTS = 3
 MANY = 32
@@ -58,6 +59,13 @@ class SynthesizerContract(Contract):
             assert sample.image.shape == (*sample.mask.shape, 3), f"image and mask are {shapes}"
             strange = set(np.unique(sample.mask).tolist()) - {*range(len(CLASSES)), IGNORE}
             assert not strange, f"its mask holds {sorted(strange)}: labels are 0 to {len(CLASSES) - 1} and {IGNORE}"
+
+    def test_what_it_tells_of_an_image_is_json(self) -> None:
+        for sample in self.samples():
+            sources = sample.sources
+            plain = isinstance(sources, tuple) and all(type(i) is int for i in sources)
+            assert plain, f"its sources must be a tuple of Python's int, not {sources!r}: int(i) makes one"
+            assert (why := _no_json(sample.provenance)) is None, f"its provenance cannot be written as JSON: {why}"
 
     def test_masks_are_kept_where_it_says_so(self) -> None:
         if not self.component.preserves_mask:
@@ -106,6 +114,14 @@ def _resized(mask: Mask, shape: tuple[int, ...]) -> Mask:
     if mask.shape == shape:
         return mask
     return np.asarray(Pillow.fromarray(mask).resize((shape[1], shape[0]), Pillow.Resampling.NEAREST))
+
+
+def _no_json(value: Json) -> str | None:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return None
 
 
 def _bytes(samples: list[Sample]) -> list[tuple[bytes, bytes, tuple[int, ...]]]:

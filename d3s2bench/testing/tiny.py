@@ -10,6 +10,7 @@ from weakref import ref
 import numpy as np
 from numpy.typing import NDArray
 
+from d3s2bench.datasets.guarded import forbidden_split
 from d3s2bench.errors import DatasetError
 from d3s2bench.values import IGNORE, Image, Mask, MaskIndex
 
@@ -66,13 +67,22 @@ class TinySplit:
         return mask
 
     def _watched(self, array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Read-only, as those of some datasets are."""
+        array.setflags(write=False)
         self._given.append(ref(array))
         return array
 
 
 def _index(masks: Sequence[Mask]) -> MaskIndex:
     counts = [np.bincount(mask.ravel(), minlength=len(CLASSES))[: len(CLASSES)] for mask in masks]
-    return MaskIndex(np.array(counts, np.int64), np.array([mask.size for mask in masks], np.int64))
+    return _read_only(np.array(counts, np.int64), np.array([mask.size for mask in masks], np.int64))
+
+
+def _read_only(counts: NDArray[np.int64], pixels: NDArray[np.int64]) -> MaskIndex:
+    """Whoever changes an index in place changes it for whatever comes after."""
+    counts.setflags(write=False)
+    pixels.setflags(write=False)
+    return MaskIndex(counts, pixels)
 
 
 @dataclass
@@ -96,7 +106,7 @@ class Reordered:
 
     def index(self) -> MaskIndex:
         whole, order = self.base.index(), np.asarray(self.order)
-        return MaskIndex(whole.counts[order], whole.pixels[order])
+        return _read_only(whole.counts[order], whole.pixels[order])
 
 
 @dataclass
@@ -115,5 +125,6 @@ class TinyDataset:
     def split(self, name: str) -> TinySplit | Reordered:
         if name not in self.splits:
             raise DatasetError(f"tiny has no split '{name}': its splits are {', '.join(self.splits)}")
-        assert name == "train", f"it reads the split '{name}': a method may learn from train alone"
+        why = forbidden_split(name, "it")
+        assert why is None, why
         return self.train

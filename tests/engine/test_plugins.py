@@ -95,6 +95,8 @@ def test_a_wrong_signature_names_the_argument(rows: list[dict[str, str]]) -> Non
     [
         ("importless", "; install no_such_module_anywhere, or hide it with D3S2BENCH_DISABLE_PLUGINS=importless"),
         ("signature", "; update signature or d3s2bench, or hide it with D3S2BENCH_DISABLE_PLUGINS=signature"),
+        ("misspelt", "; did you mean 'register_selectors'? (or hide it with D3S2BENCH_DISABLE_PLUGINS=misspelt)"),
+        ("alone", "; return a list of components (or hide it with D3S2BENCH_DISABLE_PLUGINS=alone)"),
         ("twin", "; rename it, uninstall one, or hide it with D3S2BENCH_DISABLE_PLUGINS=twin"),
     ],
 )
@@ -298,11 +300,13 @@ def test_options_are_taken(options: dict[str, Any], expected: Options) -> None:
     ("options", "message"),
     [
         ({"scal": 2}, "unknown option of synth 'x' 'scal': did you mean 'scale'"),
-        ({"scale": "large"}, "option of synth 'x': Value 'large' of type 'str' could not be converted to Float"),
+        ({"scale": "large"}, "option 'scale' of synth 'x' is 'large': it could not be converted to Float; give float"),
         ({"steps": 1.5}, "could not be converted to Integer"),
         ({"steps": None}, "Incompatible value 'None' for field of type 'int'|not Optional"),
         ({"flip": "perhaps"}, "not a valid bool"),
-        ({"layers": "a"}, "option of synth 'x': "),
+        ({"layers": "a"}, r"option 'layers' of synth 'x' is 'a': .*; give tuple\[str, \.\.\.\]"),
+        ({"steps": 2, "size": ["a", 2]}, r"option 'size' of synth 'x' is \['a', 2\]: it could not be converted to Int"),
+        ({"size": {"a": 1}}, "option 'size' of synth 'x' is {'a': 1}: "),
     ],
 )
 def test_wrong_options_are_refused_in_one_line(options: dict[str, Any], message: str) -> None:
@@ -318,6 +322,17 @@ def test_a_component_without_options_takes_none() -> None:
     assert isinstance(configure(Plain, "x", {}), Plain)
     with pytest.raises(ConfigError, match="unknown option of x 'a'"):
         configure(Plain, "x", {"a": 1})
+
+
+def test_an_option_needs_a_default() -> None:
+    @dataclass(frozen=True)
+    class Bare:
+        strength: float
+
+    for options in ({}, {"strength": 2.0}):
+        with pytest.raises(PluginError, match="option 'strength' of synth 'x' has no default: give it one"):
+            configure(Bare, "synth 'x'", options)
+    assert configure(Bare, "x", {}, strength=1.0) == Bare(1.0)
 
 
 def test_what_the_engine_gives_is_no_option() -> None:

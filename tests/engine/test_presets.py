@@ -22,6 +22,13 @@ def test_every_preset_loads(preset: str) -> None:
     assert make_config({"preset": preset}).preset == preset
 
 
+def test_the_help_names_them_all() -> None:
+    from d3s2bench.cli.options import Preset
+
+    (option,) = Preset.__metadata__  # type: ignore[attr-defined]
+    assert set(option.help.removeprefix("Shipped: ").removesuffix(".").split(", ")) == set(ALL)
+
+
 @pytest.mark.parametrize(("preset", "dataset"), [("ade20k", "ade20k"), ("coco-stuff", "coco-stuff-164k")])
 def test_the_rows_of_the_paper_ask_for_what_is_published(preset: str, dataset: str) -> None:
     config = make_config({"preset": f"d3s2/{preset}-1pct"})

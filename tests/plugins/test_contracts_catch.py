@@ -194,6 +194,21 @@ class Turned(Copies):
         return mask[::-1]
 
 
+class FromNumpy(Copies):
+    """What indexing an array gives is no int of Python, and JSON does not take it."""
+
+    def synthesize(self, selection: Selection, context: Context, start: int = 0) -> Iterator[Sample]:
+        for sample in super().synthesize(selection, context, start):
+            yield Sample(sample.image, sample.mask, tuple(selection.indices[start : start + 1]))
+            start += 1
+
+
+class Scored(Copies):
+    def synthesize(self, selection: Selection, context: Context, start: int = 0) -> Iterator[Sample]:
+        for sample in super().synthesize(selection, context, start):
+            yield Sample(sample.image, sample.mask, sample.sources, {"score": sample.image.mean(dtype=np.float32)})
+
+
 class Unlabelled(Copies):
     def mask(self, mask: Any) -> Any:
         return np.full_like(mask, 77)
@@ -219,6 +234,8 @@ class FromTheStart(Copies):
 SYNTHESIZERS = [
     (OneShort, "test_the_budget_is_exact_and_the_order_kept", "it made 2 images for a budget of 3"),
     (Turned, "test_masks_are_kept_where_it_says_so", "preserves the mask"),
+    (FromNumpy, "test_what_it_tells_of_an_image_is_json", "its sources must be a tuple of Python's int"),
+    (Scored, "test_what_it_tells_of_an_image_is_json", "its provenance cannot be written as JSON: Object of type floa"),
     (Unlabelled, "test_images_and_masks_fit_each_other", r"its mask holds \[77\]"),
     (Hoards, "test_it_holds_few_images_at_once", "yield each and let it go|holds .* of train"),
     (FromTheStart, "test_a_stopped_run_goes_on_with_the_same_bytes", "from sample 1 on it makes others"),
@@ -231,6 +248,32 @@ SYNTHESIZERS = [
 def test_a_synthesizer_that_breaks_it(broken: type[Any], promise: str, message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         getattr(trying(SynthesizerContract, broken()), promise)()
+
+
+class Paints(Copies):
+    def synthesize(self, selection: Selection, context: Context, start: int = 0) -> Iterator[Sample]:
+        for sample in super().synthesize(selection, context, start):
+            sample.image[:] = 0
+            yield sample
+
+
+class Empties(Base):
+    def select(self, index: MaskIndex, budget: Budget, context: Context) -> Selection:
+        index.counts[:] = 0
+        return super().select(index, budget, context)
+
+
+@pytest.mark.parametrize(
+    ("contract", "component", "promise"),
+    [
+        (SynthesizerContract, Paints(), "test_the_budget_is_exact_and_the_order_kept"),
+        (SelectorContract, Empties(), "test_all_images_are_a_budget_too"),
+    ],
+)
+def test_what_is_handed_out_is_read_only(contract: type[Contract], component: Any, promise: str) -> None:
+    """As it is with some datasets: who changes it in place fails there alone."""
+    with pytest.raises(ValueError, match="read-only"):
+        getattr(trying(contract, component), promise)()
 
 
 # --- generators, renderers, observers --------------------------------------------------------------------------------

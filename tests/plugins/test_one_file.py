@@ -121,10 +121,15 @@ def test_only_files_that_are_named_are_run(tmp_path: Path) -> None:
     [
         ("absent", None, "absent.py: give a Python file that exists"),
         ("no-module", MINE, "named like a module"),
-        ("json", MINE, "the name 'json' belongs to another module, .*: rename the file; correct the file"),
+        ("json", MINE, "the name 'json' belongs to another module, .*; rename the file$"),
         ("raising", "1 / 0\n", "raising is broken: ZeroDivisionError: division by zero; correct the file"),
         ("empty_file", "", "empty_file.py registers nothing"),
         ("twin", MINE.replace('"mine"', '"random"'), "random is broken: the name is taken by d3s2bench; rename it"),
+        ("other_twin", MINE.replace('"mine"', '"random"'), r"by d3s2bench; rename it in its Component\(…\)$"),
+        ("misspelt", MINE.replace("_selectors", "_selector"), "; did you mean 'register_selectors'\\?$"),
+        ("imports", f"import no_such_lib\n{MINE}", "; install no_such_lib, or import it inside the class and name it"),
+        ("alone", MINE.replace("[C", "C").replace(")]", ")"), "the component 'mine' by itself; return a list of comp"),
+        ("ill_named", MINE.replace('"mine"', '"My.Method v2"'), "'My.Method v2' is no name .*: use small letters, dig"),
         ("other_api", "d3s2bench_api = 2\n" + MINE, "it is made for plugin API 2, this d3s2bench has 1"),
     ],
 )
@@ -140,7 +145,7 @@ def test_a_file_that_does_not_do_is_one_clear_line(
 def test_a_module_beside_it_is_not_imported_by_accident(tmp_path: Path) -> None:
     plugin(tmp_path, "beside", "")
     file = plugin(tmp_path, "importer", "import beside\n" + MINE)
-    with pytest.raises(PluginError, match="No module named 'beside'"):
+    with pytest.raises(PluginError, match="No module named 'beside'; a file imports what is installed, not what lies"):
         registry((file,))
 
 

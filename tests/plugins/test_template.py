@@ -79,6 +79,7 @@ def test_the_generator_paints(place: Path) -> None:
 def test_the_readme_says_how_its_options_are_set(place: Path, kind: str) -> None:
     (command,) = re.findall(r"Its options: `d3s2bench (.+)`\.", (place / f"my-{kind}" / "README.md").read_text())
     assignment = command.split(" --set ")[1]
+    assert f"a{'n' * (kind[0] in 'aeio')} {kind} for d3s2bench" in (place / f"my-{kind}" / "README.md").read_text()
     if kind == "renderer":
         assert parse_assignments([assignment]) == {"OPTION": "VALUE"}
     else:
