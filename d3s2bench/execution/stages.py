@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from d3s2bench.errors import ModelError, StageError
+from d3s2bench.datasets.guarded import TrainAlone
+from d3s2bench.errors import DatasetError, ModelError
 from d3s2bench.execution.resources import peak_memory, reset_peak_memory
 from d3s2bench.execution.tasks import numeric_threads
 from d3s2bench.files import folder_sha256, load_npz, read_json, save_npz, write_json
@@ -33,12 +34,13 @@ from d3s2bench.results.records import (
 )
 from d3s2bench.seeds import derive_seed
 from d3s2bench.sets.distilled import MANIFEST, DistilledSet, manifest, write_samples
+from d3s2bench.sets.given import check_selection
 from d3s2bench.sets.mask_index import build_mask_index, load_mask_index, save_mask_index
 from d3s2bench.sets.nearest import nearest_train_images
 from d3s2bench.sets.preview import write_preview
 from d3s2bench.sets.quality import Progress, measure
 from d3s2bench.storage.store import ARTEFACT, scratch
-from d3s2bench.values import Budget, Json, Selection
+from d3s2bench.values import IGNORE, Budget, Json, Selection
 from d3s2bench.workspace import Workspace
 
 
@@ -57,11 +59,12 @@ class Job:
     def component(self, kind: str, described: Json) -> Any:
         return self.workspace.registry.create(kind, described["name"], described["options"])
 
-    def context(self, seed: int, work: Path) -> Context:
-        """The component's context, with those models that the plan gave this node."""
+    def context(self, seed: int, work: Path, learner: str | None = None) -> Context:
+        """The component's context, with those models that the plan gave this node; a ``learner`` sees train alone."""
         models = self.node.run.get("models", {})
         loaders = {f"load_{kind}": partial(self.load_model, kind) for kind in models}
-        return Context(self.dataset, seed, self.workspace.device, scratch(work), self.progress, **loaders)
+        dataset = TrainAlone(self.dataset, learner) if learner else self.dataset
+        return Context(dataset, seed, self.workspace.device, scratch(work), self.progress, **loaders)
 
     def load_model(self, kind: str) -> Any:
         found = self.node.run["models"][kind]
@@ -185,21 +188,14 @@ def _select(job: Job, work: Path) -> Json:
     budget = Budget(run["images"], len(index), run["rate"])
     selector = job.component("selector", run["selector"])
     seed = None if selector.deterministic else derive_seed("select", run["seed"])
-    selection = selector.select(index, budget, job.context(seed or 0, work))
-    _check_selection(selection, budget, run["selector"]["name"])
+    who = f"selector '{run['selector']['name']}'"
+    selection = selector.select(index, budget, job.context(seed or 0, work, learner=who))
+    check_selection(selection, budget, who)
     scores = {} if selection.scores is None else {"scores": selection.scores}
     save_npz(work / "selection.npz", indices=selection.indices, **scores)
     covered = int((index.counts[selection.indices].sum(axis=0) > 0).sum())
     about = {"images": budget.images, "total_images": budget.total, "seed": seed, "classes_covered": covered}
     return about | {"teacher": _model_provenance(run, "teacher"), "generator": _model_provenance(run, "generator")}
-
-
-def _check_selection(selection: Selection, budget: Budget, name: str) -> None:
-    chosen = selection.indices
-    if len(chosen) != budget.images or len(np.unique(chosen)) != budget.images:
-        raise StageError(f"selector '{name}' gave {len(np.unique(chosen))} images for a budget of {budget.images}")
-    if len(wrong := chosen[(chosen < 0) | (chosen >= budget.total)]):
-        raise StageError(f"selector '{name}' chose image {wrong[0]} of {budget.total}")
 
 
 def _distil(job: Job, work: Path) -> Json:
@@ -208,13 +204,16 @@ def _distil(job: Job, work: Path) -> Json:
     selection = Selection(load_npz(Path(run["selection"]) / "selection.npz")["indices"])
     synthesizer = job.component("synthesizer", run["synth"])
     seed = None if synthesizer.deterministic else derive_seed("synthesise", run["seed"])
-    context = job.context(seed or 0, work)
+    who = f"synthesizer '{run['synth']['name']}'"
+    context = job.context(seed or 0, work, learner=who)
     rows = write_samples(
         work,
         len(selection.indices) // synthesizer.sources_per_image,
         lambda start: synthesizer.synthesize(selection, context, start),
         job.dataset.palette,
         job.progress,
+        who,
+        synthesizer.sources_per_image,
     )
     (work / MANIFEST).unlink(missing_ok=True)  # of a run that was killed: may be of other images than these
     pairs = DistilledSet.open(work, len(job.dataset.classes))
@@ -348,6 +347,8 @@ def _pairs(run: Json, dataset: Dataset) -> tuple[Split, dict[str, Any]]:
     pairs = DistilledSet.open(folder, len(dataset.classes))
     if folder.name == run["pairs"]["id"]:
         return pairs, read_json(folder / ARTEFACT)
+    if not pairs.labelled:
+        raise DatasetError(f"{folder} holds no labelled pixel: all masks are {IGNORE} throughout, so mend them")
     total = len(dataset.split("train"))
     budget = {"images": len(pairs), "pixels": pairs.pixels, "bytes": pairs.bytes, "total_images": total}
     return pairs, _told(folder) | {"budget": budget, "distilled": run["pairs"]["id"]}

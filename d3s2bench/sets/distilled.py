@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 from d3s2bench.datasets.pair_size import check_size
 from d3s2bench.errors import DatasetError, StageError
 from d3s2bench.files import file_sha256, image_size, mask_png, png, read_image, read_json, read_mask, write_bytes
-from d3s2bench.values import Image, Json, Mask, Sample
+from d3s2bench.sets.given import check_sample, plain_provenance, plain_sources
+from d3s2bench.values import IGNORE, Image, Json, Mask, Sample
 
 MANIFEST = "manifest.json"
 JOURNAL = "scratch/samples.jsonl"
@@ -69,6 +70,11 @@ class DistilledSet:
         file = self._file("annotations", i)
         return check_size(read_mask(file, self.num_classes), image_size(self._file("images", i)), file)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether any pixel has a class; reads masks up to the first that holds one."""
+        return any((self.mask(i) != IGNORE).any() for i in range(len(self)))
+
     def _file(self, part: str, i: int) -> Path:
         return self.folder / part / f"{self.names[i]}.png"
 
@@ -94,10 +100,15 @@ def write_samples(
     samples_from: Callable[[int], Iterable[Sample]],
     palette: tuple[tuple[int, int, int], ...],
     progress: Callable[[int, int, str], None],
+    who: str = "the synthesizer",
+    sources_per_image: int = 1,
 ) -> list[dict[str, Any]]:
     """Streams samples into ``folder``, from the first that an earlier, killed run did not finish.
 
     Returns a row per sample for the manifest: name, sources, provenance, sha256 of its files.
+
+    Raises:
+        StageError: ``who`` gave another number of samples, one that is not as it must be, or no labelled pixel.
     """
     rows = _finished(folder / JOURNAL)
     (folder / JOURNAL).parent.mkdir(parents=True, exist_ok=True)
@@ -106,33 +117,42 @@ def write_samples(
         journal.flush()
         for sample in samples_from(len(rows)) if len(rows) < total else ():
             if len(rows) == total:
-                _miscounted(folder, f"more than {total}", total)
-            rows.append(_write_sample(folder, f"{len(rows):06d}", sample, palette))
+                _refuse(folder, _miscounted(who, f"more than {total}", total, sources_per_image))
+            rows.append(_write_sample(folder, f"{len(rows):06d}", sample, palette, who))
             journal.write(json.dumps(rows[-1]) + "\n")
             journal.flush()
             progress(len(rows), total, "images")
     if len(rows) != total:
-        _miscounted(folder, str(len(rows)), total)
+        _refuse(folder, _miscounted(who, str(len(rows)), total, sources_per_image))
+    if not DistilledSet(folder, len(palette), tuple(row["name"] for row in rows)).labelled:
+        _refuse(folder, f"{who} gave no labelled pixel: all masks are {IGNORE} throughout, and nothing can be learnt")
     return rows
 
 
-def _miscounted(folder: Path, given: str, total: int) -> NoReturn:
+def _miscounted(who: str, given: str, total: int, sources: int) -> str:
+    each = "selected image" if sources == 1 else f"{sources} selected images"
+    return f"{who} gave {given} samples, not {total}: it must give one for each {each}"
+
+
+def _refuse(folder: Path, message: str) -> NoReturn:
     """Without the journal the next run starts again, and is told again."""
     (folder / JOURNAL).unlink()
-    raise StageError(f"the synthesizer gave {given} samples, not {total}: it must give one for each selected image")
+    raise StageError(message)
 
 
-def _write_sample(folder: Path, name: str, sample: Sample, palette: tuple[tuple[int, int, int], ...]) -> dict[str, Any]:
-    if sample.image.shape[:2] != sample.mask.shape:
-        raise StageError(f"sample {name}: image {sample.image.shape[:2]} and mask {sample.mask.shape} differ in size")
+def _write_sample(
+    folder: Path, name: str, sample: Any, palette: tuple[tuple[int, int, int], ...], who: str
+) -> dict[str, Any]:
+    it = f"{who}, sample {name}"
+    check_sample(sample, len(palette), it)
+    about = {"name": name, "sources": plain_sources(sample, it), "provenance": plain_provenance(sample, it)}
     files = {
         "images": folder / "images" / f"{name}.png",
         "annotations": folder / "annotations" / f"{name}.png",
     }
     write_bytes(files["images"], png(sample.image))
     write_bytes(files["annotations"], mask_png(sample.mask, palette))
-    hashes = {part: file_sha256(file) for part, file in files.items()}
-    return {"name": name, "sources": list(sample.sources), "provenance": dict(sample.provenance), "sha256": hashes}
+    return about | {"sha256": {part: file_sha256(file) for part, file in files.items()}}
 
 
 def _finished(journal: Path) -> list[dict[str, Any]]:

@@ -12,11 +12,13 @@ import pytest
 from engine_fakes import fake_config, planner_of, use_fakes
 from small_run import by_stage, record_of, small_run
 
-from d3s2bench import Budget, Selection, StageError
+from d3s2bench import Budget, Context, Dataset, DatasetError, Selection, StageError
+from d3s2bench.datasets.guarded import TrainAlone
 from d3s2bench.execution import stages
 from d3s2bench.execution.stages import Job, run_stage
-from d3s2bench.files import folder_sha256, write_json
+from d3s2bench.files import folder_sha256, mask_png, png, write_json
 from d3s2bench.planning.plan import Node
+from d3s2bench.sets.given import check_selection
 from d3s2bench.storage import store as storage
 from d3s2bench.workspace import Workspace
 
@@ -66,7 +68,43 @@ def test_a_manifest_of_images_that_are_made_anew_does_not_block_them(
 @pytest.mark.parametrize(("indices", "wrong"), [((-2, 3), -2), ((0, 20), 20)])
 def test_the_index_that_is_wrong_is_named(indices: tuple[int, int], wrong: int) -> None:
     with pytest.raises(StageError, match=f"selector 'mine' chose image {wrong} of 20"):
-        stages._check_selection(Selection(np.array(indices)), Budget(2, 20, 0.1), "mine")
+        check_selection(Selection(np.array(indices)), Budget(2, 20, 0.1), "selector 'mine'")
+
+
+@pytest.mark.parametrize(
+    ("component", "work", "who"),
+    [(engine_fakes.First, "select", "selector 'first'"), (engine_fakes.Noisy, "synthesize", "synthesizer 'noisy'")],
+)
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_method_that_reads_another_split_than_train_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path, component: Any, work: str, who: str, split: str
+) -> None:
+    def reads(self: Any, first: Any, *others: Any) -> Any:
+        context = next(each for each in others if isinstance(each, Context))
+        return context.dataset.split(split).image(0)
+
+    monkeypatch.setattr(component, work, reads)
+    said = f"^{who} reads the split '{split}': a method may learn from train alone$"
+    with pytest.raises(StageError, match=said):
+        small_run(monkeypatch, tiny, tmp_path, synth="noisy")
+
+
+def test_a_method_sees_all_else_of_the_dataset(tiny: Path, tmp_path: Path) -> None:
+    dataset = Workspace(tmp_path, {"tiny": str(tiny)}).dataset("tiny")
+    seen = TrainAlone(dataset, "selector 'mine'")
+    for name in Dataset.__annotations__ | {k: v for k, v in vars(Dataset).items() if isinstance(v, property)}:
+        assert getattr(seen, name) == getattr(dataset, name)
+    assert np.array_equal(seen.split("train").image(3), dataset.split("train").image(3))
+
+
+def test_a_set_from_elsewhere_without_a_labelled_pixel_is_refused(tiny: Path, tmp_path: Path) -> None:
+    dataset = Workspace(tmp_path, {"tiny": str(tiny)}).dataset("tiny")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(png(np.zeros((6, 8, 3), np.uint8)))
+    (tmp_path / "annotations" / "a.png").write_bytes(mask_png(np.full((6, 8), 255, np.uint8), dataset.palette))
+    with pytest.raises(DatasetError, match=f"^{tmp_path} holds no labelled pixel: all masks are 255 throughout"):
+        stages._pairs({"pairs": {"folder": str(tmp_path), "id": "0" * 64}}, dataset)
 
 
 # --- models ----------------------------------------------------------------------------------------------------------
