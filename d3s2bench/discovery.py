@@ -198,8 +198,9 @@ def _listed(registered: Any) -> Iterable[Any]:
 
 
 def check_name(name: str) -> None:
-    """Raises PluginError for a name that ``--set KIND.NAME.OPTION`` could not tell from what is around it."""
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+    """Raises PluginError for a name that ``--set KIND.NAME.OPTION`` could not tell from what is around it; underscores
+    do as well as hyphens."""
+    if not re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", name):
         raise PluginError(f"'{name}' is no name of a plugin: use small letters, digits and hyphens, as in my-selector")
 
 

@@ -75,7 +75,7 @@ def _words(name: str, package: str, kind: str) -> dict[str, str]:
     a_kind = f"{'an' if kind[0] in 'aeio' else 'a'} {kind}"
     words = {"name": name, "package": package, "kind": kind, "a_kind": a_kind}
     words |= {"summary": SUMMARIES[kind], "api": str(API)}
-    words |= {"Class": "".join(part.capitalize() for part in name.split("-")), "version": version("d3s2bench")}
+    words |= {"Class": "".join(part.capitalize() for part in package.split("_")), "version": version("d3s2bench")}
     commands = {"use": USES[kind], "set": OPTIONS.get(kind, "run --set $kind.$name.OPTION=VALUE")}
     return words | {key: Template(command).substitute(words) for key, command in commands.items()}
 
