@@ -26,6 +26,15 @@ def code_hash(target: str) -> str:
         if module not in found and (file := _file(module)):
             found[module] = file.read_bytes()
             waiting += _imported(found[module], module, is_package=file.name == "__init__.py")
+    return _digest(found)
+
+
+def file_hash(file: Path) -> str:
+    """What :func:`code_hash` gives for the components of a module that stands alone, without importing it."""
+    return _digest({file.stem: file.read_bytes()})
+
+
+def _digest(found: dict[str, bytes]) -> str:
     digest = hashlib.sha256()
     for module, content in sorted(found.items()):
         digest.update(module.encode() + content)

@@ -30,7 +30,8 @@ def explain(
     wrong = found.recomputed is not None and not found.follows
     if again:
         made = rerun(found.record, [word for root in data_root or () for word in ("--data-root", root)], trust)
-        typer.echo(f"again      mIoU {made.again:.4f}, {made.difference:+.4f} points")
+        why = f": {found.changes}" if made.difference and found.changes else ""
+        typer.echo(f"again      mIoU {made.again:.4f}, {made.difference:+.4f} points{why}")
         wrong |= abs(made.difference) > within
     if wrong:
         raise typer.Exit(1)
@@ -43,6 +44,8 @@ def _print_explanation(found: Explanation) -> None:
         ["cell", _cell(found)],
         ["score", _score(found)],
         ["made", f"{record['created']}, commit {made['commit'] or 'not known'}"],
+        ["code", ", ".join(f"{code.kind} {code.name} {code.version}" for code in found.code) or "none"],
+        *([["changed", found.changes]] if found.changes else []),
         ["versions", _versions(record["versions"])],
         ["seeds", ", ".join(f"{name} {seed}" for name, seed in made["seeds"].items() if seed is not None) or "none"],
         ["seconds", ", ".join(f"{k} {v:.1f}" for k, v in record["timings"].items() if v is not None) or "none"],

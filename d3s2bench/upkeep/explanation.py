@@ -11,6 +11,7 @@ from typing import Any
 from d3s2bench.errors import StoreError
 from d3s2bench.results.records import TOLERANCE, read_record, recomputed_miou
 from d3s2bench.storage.store import Store
+from d3s2bench.upkeep.code_since import Code, code_since
 from d3s2bench.upkeep.inventory import MODELS, Artefact, artefacts, dataset_names, in_words, models_by_hash
 from d3s2bench.values import Json
 
@@ -34,6 +35,7 @@ class Explanation:
     file: Path
     record: dict[str, Any]
     parts: tuple[Part, ...]
+    code: tuple[Code, ...]
     recomputed: float | None
     """The mIoU again from the counts, in percent; None for a record without a number."""
 
@@ -43,6 +45,11 @@ class Explanation:
         metrics = self.record["metrics"]
         known = metrics is not None and self.recomputed is not None
         return known and abs(metrics["miou"] - self.recomputed) <= TOLERANCE
+
+    @property
+    def changes(self) -> str:
+        """Whose code has changed since, in words; empty for nobody's."""
+        return "; ".join(code.since for code in self.code if code.since)
 
 
 def find_record(place: str) -> Path:
@@ -67,7 +74,8 @@ def explain(file: Path) -> Explanation:
     """Raises StoreError for a record that does not follow the schema or whose counts are not its own."""
     record = read_record(file)
     recomputed = recomputed_miou(file, record) if record["status"] == "ok" else None
-    return Explanation(file, record, tuple(_parts(record, _Places(_store_of(file)))), recomputed)
+    parts = tuple(_parts(record, _Places(_store_of(file))))
+    return Explanation(file, record, parts, tuple(code_since(record)), recomputed)
 
 
 def _store_of(file: Path) -> Store:

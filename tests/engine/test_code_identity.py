@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from d3s2bench.code_identity import code_hash
+from d3s2bench.code_identity import code_hash, file_hash
 
 FILES = {
     "__init__.py": "from coded.listing import names\n",
@@ -64,6 +64,7 @@ def test_a_module_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "alone_in_a_file.py").write_text("class Mine: ...\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert len(code_hash("alone_in_a_file:Mine")) == 12
+    assert code_hash("alone_in_a_file:Mine") == file_hash(tmp_path / "alone_in_a_file.py")
 
 
 def test_the_methods_of_this_project_are_told_apart() -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 import typer
-from engine_fakes import provenance, spec
+from engine_fakes import fake_registry, provenance, spec
 from small_run import by_stage, record_of, small_run
 from typer.testing import CliRunner
 
 from d3s2bench import StageError, StoreError
 from d3s2bench.cli.explain import explain as explain_command
+from d3s2bench.code_identity import file_hash
 from d3s2bench.config import make_config
 from d3s2bench.files import folder_sha256, load_npz, save_npz, write_json
 from d3s2bench.planning.command import command_of
@@ -102,6 +103,50 @@ def test_versions_that_have_changed_since_are_marked(file: Path) -> None:
     here = record["versions"]["numpy"]
     write_json(file, record | {"versions": record["versions"] | {"numpy": "1.0"}})
     assert f"numpy 1.0 (here {here})" in said(file)[1]
+
+
+SINCE = "the code of synthesizer 'taught' has changed since"
+
+
+@pytest.mark.parametrize(("version", "changed"), [("1.0", ""), ("2.0", SINCE)])
+def test_the_code_of_an_installed_component_is_compared(
+    file: Path, monkeypatch: pytest.MonkeyPatch, version: str, changed: str
+) -> None:
+    record = json.loads(file.read_text())
+    record["spec"]["synth"]["version"] = version
+    write_json(file, record)
+    monkeypatch.setattr("d3s2bench.upkeep.code_since.registry", fake_registry)
+    assert explain(file).changes == changed
+    text = said(file)[1]
+    assert f"selector first 1.0, synthesizer taught {version}, evaluator majority 1.0" in text
+    assert ("changed   " in text) == bool(changed)
+
+
+@pytest.mark.parametrize(
+    ("content", "changed"),
+    [("1", ""), ("2", SINCE), (None, "the code of synthesizer 'taught' is not to be found here")],
+)
+def test_the_code_in_a_file_is_compared_without_running_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None, changed: str
+) -> None:
+    plugin, record = tmp_path / "their plugin.py", json.loads(file.read_text())
+    plugin.write_text("raise SystemExit(1)")
+    record["spec"]["synth"]["version"] = f"file+{file_hash(plugin)}"
+    record["provenance"]["command"] += f" --plugin {shlex.quote(str(plugin))}"
+    write_json(file, record)
+    if content is None:
+        plugin.unlink()
+    else:
+        plugin.write_text(f"raise SystemExit({content})")
+    monkeypatch.setattr("d3s2bench.upkeep.code_since.registry", fake_registry)
+    assert explain(file).changes == changed
+
+
+def test_a_rerun_that_differs_says_whose_code_has_changed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("d3s2bench.upkeep.code_since.registry", lambda: fake_registry("2.0"))
+    monkeypatch.setattr("d3s2bench.upkeep.rerun.rerun", lambda *_: Rerun(20.0, 20.3))
+    text = said(file, "--rerun")[1]
+    assert "20.3000, +0.3000 points: the code of selector 'first' has changed since; the code of synth" in text
 
 
 def test_a_record_without_a_number_says_why(out: Path) -> None:
