@@ -23,6 +23,7 @@ import pluggy
 from d3s2bench import hookspecs
 from d3s2bench.component import Component
 from d3s2bench.errors import PluginError
+from d3s2bench.frames import last_frame
 from d3s2bench.hookspecs import API, PROJECT
 
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("register_"))
@@ -248,15 +249,16 @@ def _remedy(plugin: Plugin, error: BaseException) -> str:
     lacks = error.name.partition(".")[0] if isinstance(error, ModuleNotFoundError) and error.name else None
     told, hide = _told_remedy(error), f"or hide it with {DISABLE}={plugin.name}"
     if plugin.version == FILE:
-        return told or _remedy_of_file(Path(plugin.target), lacks)
+        return told or _remedy_of_file(Path(plugin.target), lacks, error)
     if told:
         return f"{told} ({hide})"
     return f"install {lacks}, {hide}" if lacks else f"update {plugin.package} or d3s2bench, {hide}"
 
 
-def _remedy_of_file(file: Path, lacks: str | None) -> str:
+def _remedy_of_file(file: Path, lacks: str | None, error: BaseException) -> str:
     if lacks is None:
-        return "correct the file"
+        where = last_frame(error, file.resolve())
+        return f"correct the file, at {where}" if where else "correct the file"
     if (file.parent / f"{lacks}.py").exists() or (file.parent / lacks).is_dir():
         return "a file imports what is installed, not what lies beside it: put all into it, or install them"
     return f"install {lacks}, or import it inside the class and name it in Component(requires=…)"

@@ -123,6 +123,7 @@ def test_only_files_that_are_named_are_run(tmp_path: Path) -> None:
         ("no-module", MINE, "named like a module"),
         ("json", MINE, "the name 'json' belongs to another module, .*; rename the file$"),
         ("raising", "1 / 0\n", "raising is broken: ZeroDivisionError: division by zero; correct the file"),
+        ("in_a_hook", MINE.replace("    return [C", "    [][0]\n    return [C"), r"the file, at in_a_hook\.py:10$"),
         ("empty_file", "", "empty_file.py registers nothing"),
         ("twin", MINE.replace('"mine"', '"random"'), "random is broken: the name is taken by d3s2bench; rename it"),
         ("other_twin", MINE.replace('"mine"', '"random"'), r"by d3s2bench; rename it in its Component\(…\)$"),
