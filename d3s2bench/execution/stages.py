@@ -114,6 +114,24 @@ def run_stage(node: Node, workspace: Workspace, progress: Progress) -> None:
     workspace.store.produce(node.stage, node.key, partial(_timed, make, job))
 
 
+CALLED = {
+    "teacher": ("evaluator", "evaluator"),
+    "generator": ("generator", "generator"),
+    "selection": ("selector", "selector"),
+    "distilled": ("synthesizer", "synth"),
+    "record": ("evaluator", "evaluator"),
+}
+"""Stage → kind of the component that works in it, and where the node describes that; the others call none."""
+
+
+def called_in(node: Node) -> tuple[str, str] | None:
+    """Kind and name of the component that works in a stage; None where the engine works alone."""
+    if node.stage not in CALLED:
+        return None
+    kind, part = CALLED[node.stage]
+    return kind, node.run.get("spec", node.run)[part]["name"]
+
+
 def _set_threads(node: Node) -> None:
     if threads := numeric_threads(node):
         import torch

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from d3s2bench.errors import D3S2Error, StageError, StoreError, WorkerDied
-from d3s2bench.execution.stages import run_stage
+from d3s2bench.execution.stages import called_in, run_stage
 from d3s2bench.execution.tasks import node_of
+from d3s2bench.frames import home_of, last_frame
 from d3s2bench.planning.plan import Node
 from d3s2bench.values import Json
 from d3s2bench.workspace import Workspace
@@ -42,7 +43,7 @@ class Worker:
         # a group of its own, so that Ctrl-C reaches the parent alone, which then ends its workers; in the parent's
         # session, so that the system also ends one that is stopped when the parent dies (setpgid(2): orphaned groups)
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "d3s2bench.execution.worker"],
+            [sys.executable, "-P", "-m", "d3s2bench.execution.worker", log.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log.open("w"),
@@ -89,8 +90,8 @@ def thread_environment(threads: int) -> dict[str, str]:
     return {name: str(threads) for name in names} | {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
-def main() -> None:
-    """The worker's loop; its stdout is kept for answers, whatever a library prints goes to the log."""
+def main(log: str) -> None:
+    """The worker's loop; its stdout is kept for answers, whatever a library prints goes to the file ``log``."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for asked in (signal.SIGTTIN, signal.SIGTTOU):  # a library that asks the terminal gets an error, and is not stopped
@@ -100,7 +101,7 @@ def main() -> None:
     workspace = Workspace.from_json(json.loads(lines.get()))
     while True:
         node = node_of(json.loads(lines.get()))
-        _answer(answers, _attempt(node, workspace, _Reporter(answers)))
+        _answer(answers, _attempt(node, workspace, _Reporter(answers), log))
         gc.collect()  # a train split in a reference cycle is large, and the collector does not see how large
         gc.freeze()  # what is left stays: modules and models, which the next collection need not look at
 
@@ -111,14 +112,23 @@ def _listen(lines: queue.SimpleQueue[str]) -> None:
     os._exit(0)  # the parent is gone
 
 
-def _attempt(node: Node, workspace: Workspace, progress: Callable[[int, int, str], None]) -> dict[str, Any]:
+def _attempt(node: Node, workspace: Workspace, progress: Callable[[int, int, str], None], log: str) -> dict[str, Any]:
     try:
         run_stage(node, workspace, progress)
     except Exception as error:  # recorded as the reason of the cell; the worker goes on
         with suppress(OSError):  # the log may lie on a full disk
             traceback.print_exc()  # its stderr is the log
-        return {"error": explain(error, "traceback in the folder logs", str(workspace.out))}
+        places = filter(None, [_own_line(error, node, workspace), f"traceback in logs/{log}"])
+        return {"error": explain(error, ", ".join(places), str(workspace.out))}
     return {"error": None}
+
+
+def _own_line(error: Exception, node: Node, workspace: Workspace) -> str | None:
+    """The last line of the component's own code that a bug came through."""
+    called = called_in(node)
+    if called is None or isinstance(error, D3S2Error):  # one of ours says itself what to do, and is no bug
+        return None
+    return last_frame(error, home_of(workspace.registry.load(*called)))
 
 
 def explain(error: BaseException, more: str = "--debug shows the traceback", out: str = "the output folder") -> str:
@@ -157,4 +167,4 @@ def _answer(stream: IO[str], message: Json) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

@@ -121,6 +121,10 @@ class First:
         return Selection(np.arange(budget.images) + self.offset)
 
 
+WENT_WRONG = r"RuntimeError: it went wrong \(engine_fakes\.py:\d+, traceback in logs/worker[\w.-]*\.log\)"
+"""What a run says of ``fails``."""
+
+
 @dataclass(frozen=True)
 class Fails(First):
     def select(self, index: MaskIndex, budget: Budget, context: Context) -> Selection:

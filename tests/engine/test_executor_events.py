@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_fakes import fake_config
+from engine_fakes import WENT_WRONG, fake_config
 
 from d3s2bench import ConfigError, api
 from d3s2bench.cli.options import config_of
@@ -44,7 +45,7 @@ def test_json_is_one_event_per_line_and_nothing_else(tiny: Path, tmp_path: Path)
     assert found[0]["stages"] == {"index": [1, 1], "selection": [2, 2], "distilled": [2, 2], "record": [2, 2]}
     assert [event["event"] for event in found].count("ended") == 4
     (failed, *skipped) = [event for event in found if event["event"] == "failed"]
-    assert failed["reason"] == "RuntimeError: it went wrong (traceback in the folder logs)"
+    assert re.fullmatch(WENT_WRONG, failed["reason"])
     assert [event["skipped"] for event in skipped] == [True, True]
     (record,) = [event for event in found if event["event"] == "record"]
     assert read_record(Path(record["file"]))["status"] == "ok"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine_fakes import WENT_WRONG
 from executor_fakes import (
     as_results,
     at_work,
@@ -81,7 +83,7 @@ def test_on_this_machine_ray_starts_by_itself(config: Callable[..., RunConfig], 
     assert made.returncode == 1
     events = [json.loads(line) for line in made.stdout.splitlines()]
     (failed,) = [event for event in events if event["event"] == "failed" and not event["skipped"]]
-    assert failed["reason"] == "RuntimeError: it went wrong (traceback in the folder logs)"
+    assert re.fullmatch(WENT_WRONG, failed["reason"])
     assert "it went\nwrong" in "".join(file.read_text() for file in (out / "logs").glob("*.log"))
     assert not list((out / "logs").glob("run-*"))
     check_as_inline(*as_results(out, events, config("inline", **given)), out)

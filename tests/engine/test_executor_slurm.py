@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from engine_fakes import WENT_WRONG
 from executor_fakes import at_work, check_as_inline, install_watched, journal, times, watched_config
 
 from d3s2bench import ConfigError, StageError, api
@@ -72,9 +74,7 @@ def test_jobs_give_what_inline_gives(config: Callable[..., RunConfig], tmp_path:
     """With a cell that fails. Nothing but logs is left of the jobs."""
     given = {"selector": ["watched", "fails"]}
     result = api.run(config("slurm", **given))
-    assert list(result.problems.values())[:1] == [
-        "select fails #0: RuntimeError: it went wrong (traceback in the folder logs)"
-    ]
+    assert re.fullmatch(f"select fails #0: {WENT_WRONG}", next(iter(result.problems.values())))
     check_as_inline(result, api.run(config("inline", **given)), tmp_path / "slurm")
     assert not list((tmp_path / "slurm" / "logs").rglob("*.pkl"))
 

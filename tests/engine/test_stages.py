@@ -107,6 +107,17 @@ def test_a_set_from_elsewhere_without_a_labelled_pixel_is_refused(tiny: Path, tm
         stages._pairs({"pairs": {"folder": str(tmp_path), "id": "0" * 64}}, dataset)
 
 
+def test_each_stage_says_whose_code_works_in_it(monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path) -> None:
+    nodes = small_run(monkeypatch, tiny, tmp_path, synth="taught").nodes.values()
+    assert {node.stage: stages.called_in(node) for node in nodes} == {
+        "index": None,
+        "teacher": ("evaluator", "majority"),
+        "selection": ("selector", "first"),
+        "distilled": ("synthesizer", "taught"),
+        "record": ("evaluator", "majority"),
+    }
+
+
 # --- models ----------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_fakes import environment, fake_config, planner_of
+from engine_fakes import WENT_WRONG, environment, fake_config, planner_of
 
 from d3s2bench import DatasetError, StageError
 from d3s2bench.errors import WorkerDied
@@ -71,7 +72,8 @@ def test_a_failing_stage_is_one_line_and_the_worker_goes_on(worker: Worker, tiny
     worker.run(message(index), silent)
     with pytest.raises(StageError) as caught:
         worker.run(message(selection), silent)
-    assert str(caught.value) == "RuntimeError: it went wrong (traceback in the folder logs)"
+    assert re.fullmatch(WENT_WRONG, str(caught.value))
+    assert f"logs/{worker.log.name}" in str(caught.value)
     assert not isinstance(caught.value, WorkerDied)
     log = worker.log.read_text()
     assert "Traceback" in log
