@@ -49,7 +49,7 @@ class Latex(View):
     """A second table with what stands behind the stars."""
     claims: bool = True
     """Numbers that others published on the same datasets."""
-    resamples: int = 1000
+    resamples: int = 2000
     """Of the bootstrap over repetitions and test images, for ``tests`` with a ``folder``."""
     block: int = 1
     """So many neighbouring test images are drawn together: frames of a video are no independent images."""
