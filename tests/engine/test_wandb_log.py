@@ -33,6 +33,8 @@ def chunks(content: bytes) -> Iterator[tuple[int, bytes]]:
             at += BLOCK - at % BLOCK
             continue
         size, kind = int.from_bytes(content[at + 4 : at + 6], "little"), content[at + 6]
+        if at + HEAD + size > len(content):  # it is still being written
+            return
         yield kind, content[at + HEAD : at + HEAD + size]
         at += HEAD + size
 

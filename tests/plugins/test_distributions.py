@@ -13,7 +13,7 @@ from tiny_dataset import write_tiny_dataset
 from d3s2bench.results.records import read_records
 
 pytestmark = pytest.mark.xdist_group("distributions")  # one place serves them all
-PLUGINS = sorted((Path(__file__).parents[2] / "plugins").glob("*/"))
+PLUGINS = sorted((Path(__file__).parents[2] / "plugins").glob("[!.]*/"))
 LIBRARIES = {"d3s2bench-wavelet": "pywt", "d3s2bench-tensorboard": "tensorboardX"}
 """Distribution → the module that it brings a dependency for."""
 ALL = pytest.mark.parametrize("plugin", PLUGINS, ids=lambda plugin: plugin.name)
