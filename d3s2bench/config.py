@@ -90,6 +90,11 @@ class RunConfig:
     """Overrides of the protocol that teachers and judges are trained under; null = those of ``protocol``."""
 
 
+def section(kind: str) -> str:
+    """What the options of a kind of components stand under: ``synth.NAME.OPTION`` for a synthesizer's."""
+    return "synth" if kind == "synthesizer" else kind
+
+
 def given_for(dataset: str, named: Mapping[str, str]) -> str | None:
     """What ``named`` holds for a dataset: under its name, else under '' for all."""
     return named.get(dataset, named.get(""))

@@ -104,11 +104,6 @@ def config_of(options: dict[str, Any]) -> RunConfig:
     return made
 
 
-def section(kind: str) -> str:
-    """What the options of a kind of components stand under: ``synth.NAME.OPTION`` for a synthesizer's."""
-    return "synth" if kind == "synthesizer" else kind
-
-
 def _check_sections(assignments: list[str], files: tuple[str, ...]) -> None:
     """Raises ConfigError for ``facility.gamma=2``, which lacks the kind, and says where it belongs."""
     from dataclasses import fields
@@ -125,6 +120,7 @@ def _check_sections(assignments: list[str], files: tuple[str, ...]) -> None:
 
 
 def _sections_of(name: str, files: tuple[str, ...]) -> list[str]:
+    from d3s2bench.config import section
     from d3s2bench.plugins import KINDS, registry
 
     return [section(kind) for kind in KINDS if name in registry(files).names(kind)]

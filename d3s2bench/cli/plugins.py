@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from d3s2bench.cli.completion import any_component, kinds
-from d3s2bench.cli.options import Debug, Plugins, StrictPlugins, section
+from d3s2bench.cli.options import Debug, Plugins, StrictPlugins
 from d3s2bench.cli.words import print_table
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _kinds_of(name: str, files: tuple[str, ...]) -> list[str]:
 
 def _options(assignments: list[str], kind: str, name: str, kinds: list[str]) -> dict[str, Any]:
     """``OPTION=VALUE`` is for each kind that has the name, ``selector.NAME.OPTION=VALUE``, as for a run, for one."""
-    from d3s2bench.config import parse_assignments
+    from d3s2bench.config import parse_assignments, section
 
     prefix = {each: f"{section(each)}.{name}." for each in kinds}
     others = tuple(prefix[each] for each in kinds if each != kind)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from d3s2bench.datasets.narrowed import Narrowed
 from d3s2bench.errors import StageError
-from d3s2bench.interfaces import Dataset, Split
+from d3s2bench.interfaces import Split
 
 
 def forbidden_split(name: str, who: str) -> str | None:
@@ -15,39 +15,10 @@ def forbidden_split(name: str, who: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class TrainAlone:
+class TrainAlone(Narrowed):
     """``dataset`` for ``who``: a guard against mistakes, not against malice."""
 
-    dataset: Dataset
     who: str
-
-    @property
-    def name(self) -> str:
-        return self.dataset.name
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.dataset.classes
-
-    @property
-    def palette(self) -> tuple[tuple[int, int, int], ...]:
-        return self.dataset.palette
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        return self.dataset.splits
-
-    @property
-    def redistributable(self) -> bool:
-        return self.dataset.redistributable
-
-    @property
-    def assets(self) -> Path | None:
-        return self.dataset.assets
-
-    @property
-    def fingerprint(self) -> str:
-        return self.dataset.fingerprint
 
     def split(self, name: str) -> Split:
         """Raises StageError for another split than train."""

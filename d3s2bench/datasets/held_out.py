@@ -7,9 +7,10 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
+from d3s2bench.datasets.narrowed import Narrowed
 from d3s2bench.errors import DatasetError
 from d3s2bench.files import digest
-from d3s2bench.interfaces import Dataset, Split
+from d3s2bench.interfaces import Split
 from d3s2bench.values import Image, Mask
 
 DEV = "dev"
@@ -36,31 +37,14 @@ class Part:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOut(Narrowed):
     """``dataset`` with the items of train whose names match ``pattern`` (``0006R0*``) as the split ``dev``.
 
     It has these two splits and no other: whoever develops on it cannot see test. Nothing that is shipped for the
     dataset belongs to it either, since shipped models have seen all of train.
     """
 
-    dataset: Dataset
     pattern: str
-
-    @property
-    def name(self) -> str:
-        return self.dataset.name
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.dataset.classes
-
-    @property
-    def palette(self) -> tuple[tuple[int, int, int], ...]:
-        return self.dataset.palette
-
-    @property
-    def redistributable(self) -> bool:
-        return self.dataset.redistributable
 
     @property
     def splits(self) -> tuple[str, ...]:

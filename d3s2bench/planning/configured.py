@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from d3s2bench.config import RunConfig
+from d3s2bench.config import RunConfig, section
 from d3s2bench.declarations import wrong_declarations
 from d3s2bench.errors import ConfigError, PluginError, unknown_name
 from d3s2bench.planning.plan import Cell
-from d3s2bench.plugins import changed_options, options_of
+from d3s2bench.plugins import KINDS, changed_options, options_of
 from d3s2bench.protocols import completed, dataset_recipe, default_protocol
 from d3s2bench.values import Json
 from d3s2bench.workspace import Workspace
@@ -32,8 +32,7 @@ class Configured:
 
     def _make(self, kind: str, name: str, labels: str | None) -> tuple[Any, dict[str, Any]]:
         registry = self.workspace.registry
-        section = "synth" if kind == "synthesizer" else kind
-        options = dict(self.config.options.get(section, {}).get(name, {}))
+        options = dict(self.config.options.get(section(kind), {}).get(name, {}))
         if labels == "hard":  # the default of every evaluator, whether it knows soft labels or not
             options.pop("labels", None)
         elif labels:
@@ -76,9 +75,8 @@ class Configured:
 
     def check_options(self) -> None:
         """Options are checked for components that this run does not use, too. Raises ConfigError."""
-        for section, named in self.config.options.items():
-            for name, options in named.items():
-                kind = "synthesizer" if section == "synth" else section
+        for kind in KINDS:
+            for name, options in self.config.options.get(section(kind), {}).items():
                 if kind == "dataset":
                     self.workspace.registry.find(kind, name)  # its own check comes when it is opened
                 else:

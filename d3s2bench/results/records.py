@@ -23,6 +23,8 @@ from d3s2bench.values import Counts, Json
 SCHEMA = Path(__file__).parent / "record.schema.json"
 TOLERANCE = 1e-9
 """Points by which a score may differ from what its counts give."""
+COMPONENTS = {"selector": "selector", "synth": "synthesizer", "evaluator": "evaluator"}
+"""Part of a spec → kind of component."""
 PACKAGES = ("d3s2bench", "torch", "diffusers", "transformers", "numpy", "pillow")
 
 

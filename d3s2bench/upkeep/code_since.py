@@ -12,9 +12,8 @@ from d3s2bench.code_identity import file_hash
 from d3s2bench.discovery import FILE
 from d3s2bench.errors import D3S2Error
 from d3s2bench.plugins import registry
+from d3s2bench.results.records import COMPONENTS
 from d3s2bench.values import Json
-
-KINDS = {"selector": "selector", "synth": "synthesizer", "evaluator": "evaluator"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Code:
 
 def code_since(record: Json) -> Iterator[Code]:
     """Of each component with a version, in the order of their work; without running a file that the record names."""
-    for part, kind in KINDS.items():
+    for part, kind in COMPONENTS.items():
         component = record["spec"][part]
         if version := component["version"]:
             now = _of_files(record) if version.startswith(f"{FILE}+") else _installed(kind, component["name"])

@@ -14,15 +14,13 @@ from d3s2bench.datasets.held_out import DEV, HeldOut
 from d3s2bench.errors import D3S2Error, PluginError, UnknownNameError
 from d3s2bench.plugins import changed_options, field_names, registry
 from d3s2bench.protocols import completed, dataset_recipe, default_protocol
-from d3s2bench.results.records import told
+from d3s2bench.results.records import COMPONENTS, told
 from d3s2bench.seeds import derive_seed
 from d3s2bench.upkeep.submission_folder import wrong_time
 from d3s2bench.values import Budget, Json
 
 FREE = ("iterations", "device", "threads")
 """What a submission may choose of a protocol: the same for all methods of a column, controls among them."""
-KINDS = {"selector": "selector", "synth": "synthesizer", "evaluator": "evaluator"}
-"""Part of a spec → kind of component."""
 MODELS = ("teacher", "generator")
 UNSEEN = ("val", "validation", "dev", "test")
 """Splits that no model may have been trained on."""
@@ -68,7 +66,7 @@ def _default_protocol(name: str, arch: str, dataset: str, width: int, height: in
 
 def _component(spec: Json, part: str) -> Any:
     """The component with its options; None for one that is not installed. Raises ConfigError for wrong options."""
-    return _made(KINDS[part], spec[part]["name"], json.dumps(spec[part]["options"], sort_keys=True))
+    return _made(COMPONENTS[part], spec[part]["name"], json.dumps(spec[part]["options"], sort_keys=True))
 
 
 @cache
@@ -90,7 +88,7 @@ def _loaded(kind: str, name: str) -> Any:
 def _wrong_options(record: Json) -> str | None:
     """``changed`` is what tells methods of one name apart, so it must be true."""
     spec = record["spec"]
-    for part in KINDS:
+    for part in COMPONENTS:
         component, said = _component(spec, part), spec[part].get("changed")
         if component is not None and said is not None and sorted(said) != changed_options(component):
             names, true = (", ".join(each) or "none" for each in (said, changed_options(component)))
@@ -174,7 +172,7 @@ def _allowed_seeds(record: Json) -> dict[str, tuple[int | None, ...]]:
 
 def _unnamed_models(record: Json) -> str | None:
     spec = record["spec"]
-    for part in KINDS:
+    for part in COMPONENTS:
         needs = getattr(_component(spec, part), "needs", ())
         if missing := [role for role in MODELS if role in needs and not record["provenance"][role]]:
             return f"its {part} '{spec[part]['name']}' uses a {missing[0]}, which its provenance does not name"
