@@ -94,7 +94,9 @@ def _means(a: Floats, b: Floats, resamples: int, block: int, rng: np.random.Gene
 def _weights(number: int, images: int, block: int, rng: np.random.Generator) -> Floats:
     """``(B, N)``: how often each image is drawn, in as many blocks as it takes for N images."""
     starts = rng.multinomial(-(-images // block), np.full(images, 1 / images), number)
-    drawn: Floats = np.sum([np.roll(starts, k, axis=1) for k in range(block)], axis=0, dtype=np.float64)
+    drawn: Floats = np.zeros((number, images))
+    for k in range(block):
+        drawn += np.roll(starts, k, axis=1)
     return drawn
 
 

@@ -71,9 +71,13 @@ class Setting:
 
     @property
     def method(self) -> str:
-        """``selector+synth``, and ``+labels`` unless they are hard."""
-        parts = [self.selector.name, self.synth.name, self.labels.name]
-        return "+".join(parts[:2] if self.labels.name == "hard" else parts)
+        return bare_method(self.selector, self.synth, self.labels)
+
+
+def bare_method(selector: Part, synth: Part, labels: Part) -> str:
+    """``selector+synth``, and ``+labels`` unless they are hard; without options."""
+    parts = [selector.name, synth.name, labels.name]
+    return "+".join(parts[:2] if labels.name == "hard" else parts)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 
 from d3s2bench_leaderboards.columns import Method
+from d3s2bench_leaderboards.rows import bare_method
 
 KNOWN = (
     "random+real",
@@ -35,8 +36,7 @@ def styles(methods: Mapping[Method, str], looks: int) -> dict[Method, int]:
 
 
 def _plain(method: Method) -> str:
-    parts = method.selector.name, method.synth.name, method.labels.name
-    return "+".join(parts[:2] if method.labels.name == "hard" else parts)
+    return bare_method(method.selector, method.synth, method.labels)
 
 
 def _wanted(name: str, looks: int) -> Iterator[int]:
