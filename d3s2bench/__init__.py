@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         UnknownNameError,
         WorkerDied,
         first_line,
+        plain,
         unknown_name,
     )
     from d3s2bench.execution.remote import run_task
@@ -56,6 +57,7 @@ _HOMES = {
         "UnknownNameError",
         "WorkerDied",
         "first_line",
+        "plain",
         "unknown_name",
     ),
     "execution.remote": ("run_task",),
@@ -121,6 +123,7 @@ __all__ = [
     "hookimpl",
     "leaderboard",
     "options_of",
+    "plain",
     "pretrained_folder",
     "pretrained_sha256",
     "run",

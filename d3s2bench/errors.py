@@ -55,6 +55,12 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> UnknownNameError
     return UnknownNameError(f"unknown {what} '{name}': {hint}")
 
 
+def plain(text: str) -> str:
+    """One line without what steers a terminal, turns the direction of the text or cannot be written to a file: for
+    names that a stranger has given."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
 def first_line(error: Exception) -> str:
     """What an exception of a foreign library says, in one line."""
     return next((line.strip(" .") for line in str(error).splitlines() if line.strip()), type(error).__name__)

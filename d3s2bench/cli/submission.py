@@ -39,20 +39,15 @@ def check(
 ) -> None:
     """Check files, counts, protocols, seeds, budgets, repetitions and controls, without a GPU; exit code 1 when it is
     refused."""
-    from d3s2bench.errors import StoreError
+    from d3s2bench.errors import StoreError, plain
     from d3s2bench.upkeep import submission
 
     try:
         problems = submission.check(folder, repetitions)
     except StoreError as error:
-        raise StoreError(_plain(str(error))) from error
+        raise StoreError(plain(str(error))) from error
     for problem in problems:
-        typer.echo(_plain(f"refused: {problem.where}: {problem.what}"))
+        typer.echo(plain(f"refused: {problem.where}: {problem.what}"))
     if problems:
         raise typer.Exit(1)
     typer.echo("accepted: every number follows from its counts, under the default protocols, with all repetitions")
-
-
-def _plain(text: str) -> str:
-    """One line: a stranger's names steer no terminal and forge no line of ours."""
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from d3s2bench import plain
+
 LONGEST = 80
-
-
-def plain(text: str) -> str:
-    """One line without what steers a terminal, turns the direction of the text or cannot be written to a file."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
 
 
 def cut(text: str, longest: int = LONGEST) -> str:

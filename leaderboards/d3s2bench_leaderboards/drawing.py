@@ -16,6 +16,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
 
+from d3s2bench import plain
 from d3s2bench_leaderboards import cells
 from d3s2bench_leaderboards.bootstrap import CountsFolder
 from d3s2bench_leaderboards.panels import Curve, Panel, choose, panels
@@ -221,5 +222,5 @@ def _scale(axes: Axes, stack: Sequence[Panel]) -> None:
 
 def _plain(text: str, longest: int = LONGEST) -> str:
     """One line that matplotlib neither sets as mathematics nor leaves out, as it does with a leading underscore."""
-    line = cells.plain(cells.cut(text, longest)).replace("\\", "\\\\").replace("$", r"\$")
+    line = plain(cells.cut(text, longest)).replace("\\", "\\\\").replace("$", r"\$")
     return f" {line}" if line.startswith("_") else line

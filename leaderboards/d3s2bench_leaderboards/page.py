@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from d3s2bench import plain
 from d3s2bench_leaderboards import cells, sections
 from d3s2bench_leaderboards.bootstrap import CountsFolder
 from d3s2bench_leaderboards.claims import claims_beside
@@ -94,7 +95,7 @@ def _environment() -> Environment:
 
 
 def _clean(value: Any) -> Any:
-    return cells.plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _counts(scope: Scope) -> list[str]:

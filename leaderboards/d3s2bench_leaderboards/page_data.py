@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
-from d3s2bench import Json
+from d3s2bench import Json, plain
 from d3s2bench_leaderboards import cells
 from d3s2bench_leaderboards.panels import class_points
 from d3s2bench_leaderboards.rows import MODELS, Row
@@ -73,7 +73,7 @@ def _pattern(record: Json) -> str:
 
 def _command(record: Json) -> str:
     """In one line, so that no part of it runs when it is pasted."""
-    return cells.plain(record["provenance"]["command"] or "")
+    return plain(record["provenance"]["command"] or "")
 
 
 def _finite(value: float | None) -> float | None:

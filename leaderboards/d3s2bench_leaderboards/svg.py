@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from d3s2bench_leaderboards import cells
+from d3s2bench import plain
 from d3s2bench_leaderboards.panels import Curve, Panel, Point
 
 LEFT, RIGHT, TOP = 44, 12, 10
@@ -46,7 +46,7 @@ def svg(panel: Panel) -> str:
     x, y, high = _x(panel, wide), _y(panel), PLOT + below
     body = [*_axes(panel, x, y, high), *_front(panel, x, y)]
     body += [part for curve in panel.curves for part in _curve(curve, x, y, joined=panel.kind != "classes")]
-    name = escape(cells.plain(f"{panel.ylabel} against {panel.xlabel}: {panel.about}"))
+    name = escape(plain(f"{panel.ylabel} against {panel.xlabel}: {panel.about}"))
     inner = "\n".join(body)
     return f'<svg viewBox="0 0 {wide} {high}" width="{wide}" role="img" aria-label="{name}">\n{inner}\n</svg>'
 
@@ -136,7 +136,7 @@ def _short(value: float) -> str:
 
 
 def _text(x: float, y: float, text: str, anchor: str, more: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {more}>{escape(cells.plain(text))}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {more}>{escape(plain(text))}</text>'
 
 
 def _front(panel: Panel, x: Scale, y: Scale) -> Iterator[str]:
@@ -156,7 +156,7 @@ def _curve(curve: Curve, x: Scale, y: Scale, joined: bool) -> Iterator[str]:
     for point in curve.points:
         at = f"translate({x(point.x):.1f},{y(point.mean):.1f})"
         spread = "" if math.isnan(point.std) else f" ± {point.std:.2f}"
-        said = escape(cells.plain(f"{curve.name}: {point.mean:.2f}{spread}, n {point.n}"))
+        said = escape(plain(f"{curve.name}: {point.mean:.2f}{spread}, n {point.n}"))
         if len(curve.points) == 1 and spread:
             low, high = (y(edge) for edge in _span(point))
             yield f'<path class="bar" d="M{x(point.x):.1f},{low:.1f}V{high:.1f}"/>'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from d3s2bench import plain
 from d3s2bench_leaderboards import cells
 
 SPECIAL = {
@@ -84,7 +85,7 @@ def escape(text: str) -> str:
     >>> escape("50%_Å")
     '50\\\\%\\\\_\\\\r{A}'
     """
-    printable = cells.plain(cells.cut(text))
+    printable = plain(cells.cut(text))
     text = "".join(map(_character, unicodedata.normalize("NFC", printable.strip())))
     return JOINED.sub(r"{}\g<0>", text)
 
