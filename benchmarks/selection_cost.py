@@ -33,8 +33,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from d3s2bench import Budget, Context, Mask, MaskIndex
+from d3s2bench.datasets.label_counts import counts_in_file
 from d3s2bench.datasets.scenes import Scenes
-from d3s2bench.files import read_mask
+from d3s2bench.files import read_mask, train_ids
 from d3s2bench.sets.mask_index import build_mask_index
 from d3s2bench_selectors.balanced import Balanced
 from d3s2bench_selectors.k_center import k_center
@@ -155,6 +156,9 @@ class MaskFiles:
 
     def mask(self, i: int) -> Mask:
         return read_mask(self.files[i], 171, 255)
+
+    def label_counts(self, i: int) -> Any:
+        return counts_in_file(self.files[i], (512, 512), lambda ids: train_ids(ids, 171, 255, self.files[i]))
 
     def item_name(self, i: int) -> str:
         return self.files[i].stem

@@ -116,22 +116,38 @@ def read_mask(file: Path, num_classes: int, ignore: int = IGNORE) -> Mask:
     labels = np.array(decode(file))
     if labels.ndim != 2:
         raise DatasetError(f"{file} is a colour picture: a mask must hold one class id per pixel (grey or palette PNG)")
+    return train_ids(labels, num_classes, ignore, file)
+
+
+def train_ids(labels: NDArray[Any], num_classes: int, ignore: int, file: Path) -> Mask:
+    """uint8 train ids of the whole numbers in a mask ``file``, of the same shape; may change ``labels``.
+
+    Raises:
+        DatasetError: a label is neither class nor ignore.
+    """
     if labels.dtype != np.uint8:
         labels = labels.astype(np.int64)
     if ignore != IGNORE:
         labels[labels == ignore] = IGNORE
-    if (wrong := _wrong(labels, num_classes)).any():
+    if _any_wrong(labels, num_classes):
+        wrong = labels[_wrong(labels, num_classes)].min()
         raise DatasetError(
-            f"{file} holds label {labels[wrong].min()}, but there are {num_classes} classes (0 to {num_classes - 1}) "
+            f"{file} holds label {wrong}, but there are {num_classes} classes (0 to {num_classes - 1}) "
             f"and ignore {ignore}: mend the mask or the class list"
         )
     return labels.astype(np.uint8, copy=False)
 
 
+def _any_wrong(labels: NDArray[np.integer[Any]], num_classes: int) -> bool:
+    if labels.dtype == np.uint8:
+        return bool((labels + np.uint8(1)).max() > num_classes)  # 255 becomes 0: one comparison, and no array of bools
+    return bool(_wrong(labels, num_classes).any())
+
+
 def _wrong(labels: NDArray[np.integer[Any]], num_classes: int) -> NDArray[np.bool_]:
-    """Where a label is neither a class nor 255. Comparing bytes takes a fraction of what their histogram would."""
-    wrong: NDArray[np.bool_] = (labels >= num_classes) & (labels != IGNORE)
-    return wrong if labels.dtype == np.uint8 else wrong | (labels < 0)
+    """Where a label is neither a class nor 255."""
+    wrong: NDArray[np.bool_] = (labels < 0) | ((labels >= num_classes) & (labels != IGNORE))
+    return wrong
 
 
 def decode(file: Path) -> Pillow.Image:

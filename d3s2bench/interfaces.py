@@ -22,7 +22,11 @@ Tap = Literal["activation", "batchnorm_input"]
 
 
 class Split(Protocol):
-    """Images with masks, read one by one: a split of a dataset, or a distilled set."""
+    """Images with masks, read one by one: a split of a dataset, or a distilled set.
+
+    One method is optional: ``label_counts(i) -> (256,) int64``, how many pixels of each train id mask i has, or None;
+    for splits that know it in less time than ``mask(i)`` takes.
+    """
 
     def __len__(self) -> int: ...
 

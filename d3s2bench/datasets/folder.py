@@ -11,9 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from d3s2bench.datasets.pair_size import check_size
+from d3s2bench.datasets.label_counts import Counts, counts_in_file
+from d3s2bench.datasets.pair_size import of_size
 from d3s2bench.errors import DatasetError
-from d3s2bench.files import digest, file_sha256, image_size, read_image, read_mask, write_json
+from d3s2bench.files import digest, file_sha256, image_size, read_image, read_mask, train_ids, write_json
 from d3s2bench.values import IGNORE, Image, Mask
 
 LAYOUT = "images/<split>/*.jpg|png, annotations/<split>/*.png, classes.json"
@@ -39,7 +40,13 @@ class FolderSplit:
 
     def mask(self, i: int) -> Mask:
         image, annotation = self.pairs[i]
-        return check_size(read_mask(annotation, self.num_classes, self.ignore), image_size(image), annotation)
+        return of_size(read_mask(annotation, self.num_classes, self.ignore), image_size(image), annotation)
+
+    def label_counts(self, i: int) -> Counts | None:
+        image, annotation = self.pairs[i]
+        return counts_in_file(
+            annotation, image_size(image), lambda ids: train_ids(ids, self.num_classes, self.ignore, annotation)
+        )
 
 
 @dataclass(frozen=True)

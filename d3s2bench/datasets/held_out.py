@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
+from d3s2bench.datasets.label_counts import Counts, label_counts
 from d3s2bench.datasets.narrowed import Narrowed
 from d3s2bench.errors import DatasetError
 from d3s2bench.files import digest
@@ -34,6 +35,9 @@ class Part:
 
     def mask(self, i: int) -> Mask:
         return self.whole.mask(self.items[i])
+
+    def label_counts(self, i: int) -> Counts:
+        return label_counts(self.whole, self.items[i])
 
 
 @dataclass(frozen=True)

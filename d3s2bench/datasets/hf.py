@@ -28,7 +28,7 @@ from d3s2bench.datasets.class_table import RGB, ClassTable
 from d3s2bench.datasets.folder import read_cache
 from d3s2bench.datasets.hf_classes import ClassList, class_file, classes_of_column, classes_of_file
 from d3s2bench.datasets.label_map import LabelMap
-from d3s2bench.datasets.pair_size import check_size
+from d3s2bench.datasets.pair_size import of_size
 from d3s2bench.errors import ConfigError, DatasetError
 from d3s2bench.files import digest, write_json
 from d3s2bench.values import Image, Mask
@@ -77,7 +77,7 @@ class HuggingFaceSplit:
         with self._picture(i, self.mask_column) as picture:
             mask = _train_ids(picture, self.labels, cell)
         with self._picture(i, self.image_column) as picture:
-            return check_size(mask, _upright_size(picture), cell)
+            return of_size(mask, _upright_size(picture), cell)
 
     def _cell(self, i: int, column: str) -> str:
         return f"{self.place}, row {i} ({self.names[i]}): {column}"

@@ -47,10 +47,14 @@ class LabelMap:
         Raises:
             DatasetError: cannot be decoded, is a colour picture, or holds an id that the dataset does not know.
         """
-        return self.map(read_labels(file), str(file), "check that it is of this dataset")
+        return self.train_ids(read_labels(file), file)
+
+    def train_ids(self, labels: NDArray[Any], file: Path) -> Mask:
+        """Of the whole numbers in a file. Raises DatasetError for an id that the dataset does not know."""
+        return self.map(labels, str(file), "check that it is of this dataset")
 
     def map(self, labels: NDArray[Any], place: str, mend: str) -> Mask:
-        """``(H, W) uint8`` train ids of whole numbers ``(H, W)``; ``place`` and ``mend`` are for the error.
+        """uint8 train ids of whole numbers, of the same shape; ``place`` and ``mend`` are for the error.
 
         Raises:
             DatasetError: an id that the dataset does not know.

@@ -12,8 +12,9 @@ from typing import ClassVar
 from d3s2bench.datasets.catalogue import entry
 from d3s2bench.datasets.class_table import RGB, ClassTable
 from d3s2bench.datasets.folder import IMAGE_SUFFIXES, cached_hashes
+from d3s2bench.datasets.label_counts import Counts, counts_in_file
 from d3s2bench.datasets.label_map import LabelMap
-from d3s2bench.datasets.pair_size import check_size
+from d3s2bench.datasets.pair_size import of_size
 from d3s2bench.errors import DatasetError
 from d3s2bench.files import digest, image_size, read_image
 from d3s2bench.values import Image, Mask
@@ -45,7 +46,11 @@ class PairedSplit:
 
     def mask(self, i: int) -> Mask:
         pair = self.pairs[i]
-        return check_size(pair.labels.read(pair.mask), image_size(pair.image), pair.mask)
+        return of_size(pair.labels.read(pair.mask), image_size(pair.image), pair.mask)
+
+    def label_counts(self, i: int) -> Counts | None:
+        pair = self.pairs[i]
+        return counts_in_file(pair.mask, image_size(pair.image), lambda ids: pair.labels.train_ids(ids, pair.mask))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from d3s2bench.datasets.pair_size import check_size
+from d3s2bench.datasets.pair_size import of_size
 from d3s2bench.errors import DatasetError, StageError
 from d3s2bench.files import file_sha256, image_size, mask_png, png, read_image, read_json, read_mask, write_bytes
 from d3s2bench.sets.given import check_sample, plain_provenance, plain_sources
@@ -68,7 +68,7 @@ class DistilledSet:
 
     def mask(self, i: int) -> Mask:
         file = self._file("annotations", i)
-        return check_size(read_mask(file, self.num_classes), image_size(self._file("images", i)), file)
+        return of_size(read_mask(file, self.num_classes), image_size(self._file("images", i)), file)
 
     @property
     def labelled(self) -> bool:

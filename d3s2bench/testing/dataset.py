@@ -9,6 +9,7 @@ from weakref import ref
 import numpy as np
 import pytest
 
+from d3s2bench.datasets.label_counts import label_counts
 from d3s2bench.errors import DatasetError
 from d3s2bench.interfaces import Dataset, Split
 from d3s2bench.testing.base import Contract
@@ -56,6 +57,12 @@ class DatasetContract(Contract):
                 assert image.shape == (*mask.shape, 3), f"pair {i}: image {image.shape}, mask {mask.shape}"
                 strange = set(np.unique(mask).tolist()) - {*range(len(self.component.classes)), IGNORE}
                 assert not strange, f"mask {split.item_name(i)} holds {sorted(strange)}, which is no class"
+
+    def test_counts_that_it_knows_are_those_of_the_masks(self) -> None:
+        for split, items in self.splits():
+            for i in items:
+                counted = np.bincount(split.mask(i).ravel(), minlength=IGNORE + 1)
+                assert np.array_equal(label_counts(split, i), counted), f"label_counts({i}) are not those of its mask"
 
     def test_reading_again_gives_the_same(self) -> None:
         for split, items in self.splits():
