@@ -27,7 +27,7 @@ from d3s2bench_synthesizers.latent_adapter import Adapter
 from d3s2bench_synthesizers.latent_controlnet import ControlNet
 from d3s2bench_synthesizers.latent_freestyle import Rectified
 from d3s2bench_synthesizers.latent_generator import Control, LatentGenerator
-from d3s2bench_synthesizers.latent_models import StableDiffusion, dtype, spare
+from d3s2bench_synthesizers.latent_models import StableDiffusion, decoder_precision, dtype, spare
 from d3s2bench_synthesizers.latent_options import PRECISIONS
 from d3s2bench_synthesizers.latent_prompts import Prompts
 from d3s2bench_synthesizers.sampling import sample
@@ -75,11 +75,13 @@ def full_size_generator(
             DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False),
         )
         control = FAMILIES[family](models, size)
-    for network in (models.unet, models.vae, models.text_encoder, getattr(control, "network", None)):
+    for network in (models.unet, models.text_encoder, getattr(control, "network", None)):
         if network is not None:
             network.to(dtype(precision)).requires_grad_(False).eval()
-    for network in (models.unet, models.vae):
-        spare(network, ["checkpointing"])
+    models.vae.to(dtype(decoder_precision(precision))).requires_grad_(False).eval()
+    for network in (models.unet, models.vae, getattr(control, "network", None)):
+        if getattr(network, "_supports_gradient_checkpointing", False):
+            spare(network, ["checkpointing"])
     prompts = Prompts(models.tokenizer, 77, tuple(f"thing{c}" for c in range(CLASSES)), "a photo with <classes>")
     return LatentGenerator(models, control, prompts, size, cfg)
 

@@ -61,6 +61,8 @@ class Models:
         if not isinstance(about, dict):
             raise ModelError(f"{folder / f'{stage}.json'} is no JSON object: train the {role} again")
         self._require_unseen(role, about.get("dataset"), dataset)
+        if stage == "teacher":
+            self._require_classes(role, about.get("classes"), dataset)
         family = about.get("family")  # a generator tells its own
         return Model(folder.resolve(), folder_sha256(folder), family or self._family(role))
 
@@ -73,6 +75,17 @@ class Models:
                 f"the {role} has learnt from other images of '{dataset}' than --holdout '{held_out}' leaves, perhaps "
                 f"from those held out: make one with 'd3s2bench train {ROLES[role]} --dataset {dataset}' and the same "
                 "--holdout"
+            )
+
+    def _require_classes(self, role: str, known: Any, dataset: str) -> None:
+        """By name and order: a teacher of as many other classes would give numbers that mean nothing."""
+        wanted = list(self.workspace.dataset(dataset).classes)
+        if isinstance(known, list) and known != wanted:
+            at = next((i for i, pair in enumerate(zip(known, wanted, strict=False)) if pair[0] != pair[1]), None)
+            differs = "" if at is None else f", class {at} is '{known[at]}' there and '{wanted[at]}' here"
+            raise ModelError(
+                f"the {role} knows {len(known)} classes, dataset '{dataset}' has {len(wanted)}{differs}: make one with "
+                f"'d3s2bench train {ROLES[role]} --dataset {dataset}'"
             )
 
     def _folder(self, role: str, dataset: str) -> Path | None:

@@ -7,9 +7,10 @@ Re-implementation. Published is that an image's weight starts from the distance 
 the statistics of the teacher's BatchNorm layers, ``d_i = ||mu(x_i) − mu_bn||_2 + ||sigma²(x_i) − sigma²_bn||_2``,
 min-max normalised over the set so that a low distance is a high weight, and that training goes from reliable images to
 all of them. The schedule is not public. Ours is linear: ``w_i(t) = w_i + (1 − w_i) · min(1, t / T_ramp)``, where
-``T_ramp`` is a share of the iterations. Ours, too: ``d_i`` is summed over all BatchNorm layers (with mean and biased
-variance over height and width at the input of the layer), it is measured on the resized image before augmentation,
-and what is weighted is the soft-label loss of an image's labelled pixels; weights are not rescaled to a mean of 1.
+``T_ramp`` is a share of the iterations. Ours, too: ``d_i`` is summed over all BatchNorm layers that the teacher offers
+(those that blocks end in, for ``unet`` and ``deeplab``; with mean and biased variance over height and width at the
+input of the layer), it is measured on the resized image before augmentation, and what is weighted is the soft-label
+loss of an image's labelled pixels; weights are not rescaled to a mean of 1.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def reliability(distances: Tensor) -> Tensor:
 def distances(teacher: Teacher, pairs: Resized, context: Context) -> Tensor:
     """``(N,) float64``: ``d_i`` of every image of the set. Raises ModelError for a teacher without BatchNorm."""
     if not teacher.batchnorm:
-        raise ModelError("labels 'wdpd': the teacher has no BatchNorm layer: use a teacher of an architecture with")
+        raise ModelError(
+            "labels 'wdpd': the teacher offers no BatchNorm statistics: use one that does, as --set teacher_arch=unet"
+        )
     found = [torch.zeros(0, dtype=torch.float64, device=context.device)]
     for first in range(0, len(pairs), BATCH):
         images, _ = pairs.batch(range(first, min(first + BATCH, len(pairs))), context.device)

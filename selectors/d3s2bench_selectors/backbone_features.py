@@ -39,10 +39,11 @@ def identify(name: str, expected: str = "") -> str:
 
 
 def backbone_features(name: str, context: Context) -> NDArray[np.float64]:
-    """``(N, D) float64``, a row for each image of the train split. Raises ModelError for what is no backbone."""
+    """``(N, D) float64``, a row for each image of the train split. Raises ModelError for what is no backbone, or
+    gives features that are no numbers."""
     import numpy as np
 
-    from d3s2bench_selectors.teacher_features import rows
+    from d3s2bench_selectors.teacher_features import finite, rows
 
     folder = _folder(name)
     try:
@@ -50,7 +51,8 @@ def backbone_features(name: str, context: Context) -> NDArray[np.float64]:
         embed([np.zeros((32, 32, 3), np.uint8)])  # what takes no images fails before any photograph is read
     except Exception as error:  # a foreign model fails in as many ways as there are models
         raise _unusable(name, first_line(error)) from error
-    return rows(context.dataset.split("train"), context, lambda _, images: embed(images))
+    train = context.dataset.split("train")
+    return finite(rows(train, context, lambda _, images: embed(images)), train, f"backbone '{name}':")
 
 
 def _embedding(folder: Path, device: str) -> Callable[[Sequence[Image]], Tensor]:

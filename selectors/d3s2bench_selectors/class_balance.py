@@ -3,7 +3,8 @@
 Nogueira et al., "Core-Set Selection for Data-efficient Land Cover Segmentation", arXiv 2505.01225 (IEEE Access 2026),
 method "Class Balance" (CB).
 
-Re-implementation. Greedy: each step takes the mask that raises the entropy of the class distribution of all pixels
+Re-implementation: published is the aim, a set of balanced classes; how it is reached, all that follows, is ours.
+Greedy: each step takes the mask that raises the entropy of the class distribution of all pixels
 chosen so far the most (or lowers it the least). The first is thus the one of the highest label complexity. Ties (to
 twelve decimals): the lowest index. A mask without a labelled pixel changes nothing and is taken when no other is left.
 

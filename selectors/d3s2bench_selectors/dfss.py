@@ -6,9 +6,9 @@ Sun & Wu, "Seeing the Whole Picture: Distribution-Guided Data-Free Distillation 
 Re-implementation. DFSS draws the samples whose feature statistics are nearest to those the teacher's BatchNorm layers
 keep of its training data: ``d_i = ||mu(x_i) − mu_bn||_2 + ||sigma²(x_i) − sigma²_bn||_2``, lowest first, with mean and
 (biased) variance over height and width of one image at the input of the layer. Which layers it reads is not public:
-ours sums ``d_i`` over all of them unless ``layers`` names some. The rest of DFSS is no selection and is not done here:
-neither the progressive distillation of a student, nor the teacher's pseudo-labels for the samples drawn, which are the
-business of training (an evaluator's soft labels).
+ours sums ``d_i`` over all that the teacher offers (for ``unet`` and ``deeplab``, the BatchNorm that each block ends in)
+unless ``layers`` names some. The rest of DFSS is no selection: the teacher's pseudo-labels for what is drawn are the
+synthesizer ``pseudo-labels``, the progressive distillation of a student is the evaluator's ``labels=wdpd``.
 
 ``diversity`` is ours alone. The lowest ``d_i`` often belong to images that look alike; with a weight above 0 each step
 takes the unused image of the least ``d̃_i − diversity · r̃_i``, where ``r_i`` is the Euclidean distance of its pooled
@@ -34,9 +34,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+NO_BATCHNORM = "offers no BatchNorm statistics: use one that does, as --set teacher_arch=unet"
+
+
 @dataclass(frozen=True)
 class Dfss:
-    """Reads photographs and the teacher; no mask, no seed. No ``layers`` means every BatchNorm layer."""
+    """Reads photographs and the teacher; no mask, no seed. No ``layers`` means all that the teacher offers."""
 
     layers: tuple[str, ...] = ()
     diversity: float = 0.0
@@ -52,7 +55,7 @@ class Dfss:
         """``(K,) int64`` images in the order of choice, with their distances ``d_i``; ties: the lowest index.
 
         Raises:
-            ModelError: the teacher has no BatchNorm layer.
+            ModelError: the teacher offers no BatchNorm layer, or has features that are no numbers.
             ConfigError: ``layers`` names one that it does not have.
         """
         from d3s2bench_selectors.teacher_features import pooled
@@ -80,7 +83,7 @@ class Dfss:
     def _layers(self, teacher: Teacher) -> tuple[str, ...]:
         known = tuple(teacher.batchnorm)
         if not known:
-            raise ModelError("selector dfss: the teacher has no BatchNorm layer: use a teacher of an architecture with")
+            raise ModelError(f"selector dfss: the teacher {NO_BATCHNORM}")
         if unknown := [layer for layer in self.layers if layer not in known]:
             raise ConfigError(f"selector dfss: no BatchNorm layer '{unknown[0]}': known: {', '.join(known)}")
         return self.layers or known

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from d3s2bench import Context, Image, Split, Tap
+from d3s2bench import Context, Image, ModelError, Split, Tap
 
 BATCH = 16
 PENDING = 4 * BATCH
@@ -23,10 +23,19 @@ def per_image(
 ) -> NDArray[np.float64]:
     """``(N, D) float64``: ``reduce`` takes the teacher's layer → ``(B, d, h, w)`` and gives ``(B, D)``.
 
-    Each image is shown to the teacher at its own size.
+    Each image is shown to the teacher at its own size. Raises ModelError for features that are no numbers.
     """
     teacher = context.teacher
-    return rows(train, context, lambda _, images: reduce(teacher.features(_tensor(images, context.device), tap)[1]))
+    read = rows(train, context, lambda _, images: reduce(teacher.features(_tensor(images, context.device), tap)[1]))
+    return finite(read, train, "the teacher's")
+
+
+def finite(features: NDArray[np.float64], train: Split, whose: str) -> NDArray[np.float64]:
+    """``(N, D)`` as they are. Raises ModelError that names the first image with one that is no number."""
+    if (bad := np.flatnonzero(~np.isfinite(features).all(axis=1))).size:
+        image = train.item_name(int(bad[0]))
+        raise ModelError(f"{whose} features of image {image} are no numbers: look at the image, and at the model")
+    return features
 
 
 def pooled(context: Context) -> NDArray[np.float64]:

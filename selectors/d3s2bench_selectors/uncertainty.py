@@ -1,7 +1,7 @@
 """Selection by what the teacher is unsure of: ``entropy``, ``margin`` and ``el2n``.
 
 Re-implementation of scores for classification, with p the teacher's softmax at a pixel and the mean over pixels as an
-image's score:
+image's score (over all of them: an image has no mask where entropy and margin are at home, which is active learning):
 
 - ``entropy``: ``−Σ_c p_c log p_c``, in nats, highest first. Settles, "Active Learning Literature Survey", 2009, 3.1.
 - ``margin``: ``p_1 − p_2``, the two largest, lowest first. Same section; Scheffer et al. 2001.
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from d3s2bench import IGNORE, Budget, ConfigError, Context, Mask, MaskIndex, Selection
+from d3s2bench import IGNORE, Budget, ConfigError, Context, Mask, MaskIndex, ModelError, Selection
 from d3s2bench_selectors.budgets import check_budget
 
 if TYPE_CHECKING:
@@ -96,9 +96,11 @@ def mean_entropy(logits: Tensor) -> Tensor:
 
 
 def mean_margin(logits: Tensor) -> Tensor:
-    """``() float64`` from ``(C, H, W)``, C at least 2."""
+    """``() float64`` from ``(C, H, W)``. Raises ModelError for a single class."""
     import torch
 
+    if len(logits) < 2:
+        raise ModelError("selector margin compares the two likeliest classes, but the teacher knows one: take entropy")
     top: Tensor = logits.softmax(0).topk(2, dim=0).values
     return (top[0] - top[1]).mean(dtype=torch.float64)
 

@@ -12,6 +12,7 @@ def register_synthesizers() -> list[Component]:
     """One file each; its docstring says where the method comes from and what in it is a re-implementation."""
     methods = [
         ("real", "real:Real", "The untouched photographs (control)"),
+        ("pseudo-labels", "pseudo_labels:PseudoLabels", "The photographs under the teacher's labels (DFSS)"),
         ("layout", "layout:Layout", "Layout-to-image diffusion without guidance"),
         ("guided", "guided:Guided", "Layout-to-image diffusion guided by a teacher (D3S2 stage 2)"),
         ("mode-guided", "mode_guided:ModeGuided", "Layout-to-image diffusion towards modes of the photographs (MGD3)"),

@@ -7,7 +7,6 @@ is the forward guidance of Universal Guidance (Bansal et al. 2023) with a choice
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor
 from d3s2bench import Generator, Teacher
 from d3s2bench_synthesizers.sampling import NoiseLevel
 from d3s2bench_synthesizers.terms import Term
+from d3s2bench_synthesizers.window import guided_steps
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,6 @@ class Guidance:
             case _:
                 move = self.scale * level.sigma * slope
         return move * level.sigma / level.alpha
-
-
-def guided_steps(steps: int, window: tuple[float, float]) -> range:
-    """Those of ``steps`` that lie in the window, a pair of fractions."""
-    # 0.28 · 25 is 7.000000000000001, whose ceiling would be 8
-    first, stop = (math.ceil(round(share * steps, 9)) for share in window)
-    return range(first, stop)
 
 
 def identity(model: object) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from d3s2bench import ConfigError, Context, Sample, Selection, Teacher
 from d3s2bench_synthesizers.choice import KEEP, Choice
 from d3s2bench_synthesizers.options import check_options
+from d3s2bench_synthesizers.window import holds_a_step
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,7 +75,10 @@ class Guided:
             "scale": (self.scale >= 0, "0 or more"),
             "seg": (self.seg >= 0, "0 or more"),
             "feat": (self.feat >= 0 and self.feat + self.seg > 0, "0 or more, and not 0 together with 'seg'"),
-            "window": (0 <= self.window[0] < self.window[1] <= 1, "two rising fractions of the steps, as 0.2,0.8"),
+            "window": (
+                holds_a_step(self.steps, self.window),
+                "two rising fractions that hold a step, as 0.2,0.8",
+            ),
             "normalise": (self.normalise in ("estimate", "eps", "none"), "'estimate', 'eps' or 'none'"),
             "keep": (
                 self.keep in KEEP and (self.seg > 0 or self.keep != "hard"),

@@ -61,7 +61,7 @@ class Loader:
         base = self.folders["base"]
         return StableDiffusion(
             self.network(UNet2DConditionModel, self.folders.get("unet", base / "unet")),
-            self.network(AutoencoderKL, base / "vae", "fp32" if self.precision == "fp16" else self.precision),
+            self.network(AutoencoderKL, base / "vae", decoder_precision(self.precision)),
             self._frozen(_text_encoder(base / "text_encoder").to(dtype(self.precision))),
             _tokenizer(base / "tokenizer"),
             _scheduler(base / "scheduler"),
@@ -71,13 +71,18 @@ class Loader:
         """A network of this class of diffusers. Raises ModelError for a folder that holds none."""
         given = {"torch_dtype": dtype(precision or self.precision), "low_cpu_mem_usage": is_accelerate_available()}
         with _opened(kind.__name__, folder):
-            network = kind.from_pretrained(folder, **given, **LOCAL)
+            network = _whole(*kind.from_pretrained(folder, output_loading_info=True, **given, **LOCAL))
         if getattr(network, "_supports_gradient_checkpointing", False):
             spare(network, self.memory)
         return self._frozen(network)
 
     def _frozen(self, network: nn.Module) -> nn.Module:
         return network.to(self.device).requires_grad_(False).eval()
+
+
+def decoder_precision(precision: str) -> str:
+    """Of the VAE: fp32 in place of fp16, in which the small gradients of guidance would vanish."""
+    return "fp32" if precision == "fp16" else precision
 
 
 def dtype(precision: str) -> torch.dtype:
@@ -103,7 +108,14 @@ def ddim(config: Any) -> Any:
 def _text_encoder(folder: Path) -> Any:
     disable_progress_bar()  # it would be drawn over ours
     with _opened("CLIPTextModel", folder):
-        return CLIPTextModel.from_pretrained(folder, **LOCAL)
+        return _whole(*CLIPTextModel.from_pretrained(folder, output_loading_info=True, **LOCAL))
+
+
+def _whole(network: Any, about: Mapping[str, Any]) -> Any:
+    """The network. Raises ValueError when weights are missing, which would be random ones instead."""
+    if missing := sorted(about["missing_keys"]):
+        raise ValueError(f"{len(missing)} of its weights are missing, {missing[0]} first")
+    return network
 
 
 def _tokenizer(folder: Path) -> Any:

@@ -3,6 +3,7 @@
 Chan-Santiago et al., "MGD3: Mode-Guided Dataset Distillation using Diffusion Models", ICML 2025 (arXiv 2505.18963):
 mode discovery, mode guidance, stop guidance. Its constants (0.1, the first half of 50 steps) are the defaults; the
 update is the one for deterministic sampling, clean estimate ← clean estimate + strength · (mode - clean estimate).
+Guided are the first 25 of 50 steps; code that is public (ManifoldGD's, which builds on it) guides 24.
 
 Re-implementation, carried over from classification, where k-means finds as many modes of each class in the latents of
 its images as the set is to hold. An image to segment has no class of its own: here all train photographs share the
@@ -17,6 +18,7 @@ from typing import ClassVar
 
 from d3s2bench import Context, Sample, Selection
 from d3s2bench_synthesizers.options import check_options
+from d3s2bench_synthesizers.window import holds_a_step
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ class ModeGuided:
             "batch": (self.batch >= 1, "1 or more"),
             "pool": (self.pool >= 1, "1 or more"),
             "strength": (0 <= self.strength <= 1, "0 to 1"),
-            "window": (0 <= self.window[0] < self.window[1] <= 1, "two rising fractions of the steps, as 0,0.5"),
+            "window": (
+                holds_a_step(self.steps, self.window),
+                "two rising fractions that hold a step, as 0,0.5",
+            ),
         }
         check_options("synth.mode-guided", vars(self), valid)
 

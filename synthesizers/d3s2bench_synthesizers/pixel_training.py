@@ -56,8 +56,9 @@ def working_size(pairs: Split, long_side: int, unit: int) -> tuple[int, int]:
 def load_pairs(pairs: Split, size: tuple[int, int], count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The first ``count`` images ``(N, H, W, 3)`` and masks ``(N, H, W)``, uint8, in memory: they are small at this
     size."""
-    images = np.stack([resize_image(pairs.image(i), size) for i in range(count)])
-    masks = np.stack([resize_mask(pairs.mask(i), size) for i in range(count)])
+    images, masks = np.empty((count, size[1], size[0], 3), np.uint8), np.empty((count, size[1], size[0]), np.uint8)
+    for i in range(count):
+        images[i], masks[i] = resize_image(pairs.image(i), size), resize_mask(pairs.mask(i), size)
     return images, masks
 
 

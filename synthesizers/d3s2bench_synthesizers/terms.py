@@ -46,9 +46,10 @@ class SegmentationConsistency:
 
     def _shares(self, masks: Tensor, num_classes: int) -> Tensor:
         """``(B, H, W)``: what each pixel counts, 1 in total per image."""
-        members = class_masks(masks, num_classes, masks.shape[1:])
-        if not self.class_balanced:
-            members = members.sum(dim=1, keepdim=True)
+        if self.class_balanced:
+            members = class_masks(masks, num_classes, masks.shape[1:])
+        else:
+            members = (masks < num_classes).float()[:, None]
         sizes = members.sum(dim=(2, 3), keepdim=True)
         present = (sizes > 0).sum(dim=1, keepdim=True).clamp(min=1)
         return (members / (sizes.clamp(min=1) * present)).sum(dim=1)

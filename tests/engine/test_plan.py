@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +301,25 @@ def test_a_teacher_that_is_not_there_is_named(plan_of: Any) -> None:
 def test_a_folder_that_is_no_teacher_is_refused(plan_of: Any, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"is no teacher: it has no teacher\.json; make one with 'd3s2bench train"):
         plan_of(synth="taught", teacher=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("classes", "says"),
+    [
+        (["sky", "ground"], "the teacher knows 2 classes, dataset 'tiny' has 4: make one"),
+        (
+            ["sky", "box", "ground", "dot"],
+            "knows 4 classes, .* has 4, class 1 is 'box' there and 'ground' here: make one",
+        ),
+        (["sky", "ground", "box", "dot"], None),
+    ],
+    ids=["fewer", "others", "the same"],
+)
+def test_a_teacher_of_other_classes_is_refused(plan_of: Any, tmp_path: Path, classes: list[str], says: str) -> None:
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given/teacher.json").write_text(json.dumps({"classes": classes}))
+    with pytest.raises(ModelError, match=says) if says else nullcontext():
+        plan_of(synth="taught", teacher=str(tmp_path / "given"))
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

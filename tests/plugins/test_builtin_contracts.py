@@ -18,6 +18,14 @@ class TestSoftLabels(contract("evaluator", "torch", labels="soft")):  # type: ig
     pass
 
 
+class TestWdpd(contract("evaluator", "torch", labels="wdpd")):  # type: ignore[misc]
+    pass
+
+
+class TestAttnfd(contract("evaluator", "torch", labels="attnfd")):  # type: ignore[misc]
+    pass
+
+
 class TestPixel(contract("generator", "pixel", iterations=2, channels=[16, 16], long_side=32)):  # type: ignore[misc]
     pass
 

@@ -141,7 +141,7 @@ def test_dfss_with_a_wrong_diversity(wrong: float) -> None:
 
 
 def test_dfss_without_batchnorm() -> None:
-    with pytest.raises(ModelError, match="no BatchNorm layer"):
+    with pytest.raises(ModelError, match="the teacher offers no BatchNorm statistics"):
         Dfss().select(blank_index(1), Budget(1, 1, 1.0), context([plain(0, 0)], ColourTeacher()))
 
 
@@ -149,6 +149,18 @@ def test_dfss_with_an_unknown_layer() -> None:
     teacher = ColourTeacher(batchnorm_of(0))
     with pytest.raises(ConfigError, match="no BatchNorm layer 'top': known: shallow, deep"):
         Dfss(("top",)).select(blank_index(1), Budget(1, 1, 1.0), context([plain(0, 0)], teacher))
+
+
+@pytest.mark.parametrize("selector", [KCenter, Herding, Dfss])
+def test_features_that_are_no_numbers_are_told(selector: Any) -> None:
+    class Broken(ColourTeacher):
+        def features(self, images: torch.Tensor, tap: str = "activation") -> Any:
+            logits, features = super().features(images, tap)
+            return logits, {name: torch.where(feature > 0.5, torch.nan, feature) for name, feature in features.items()}
+
+    given = context([plain(9, 9), plain(30, 9), plain(255, 9), plain(3, 9)], Broken(batchnorm_of(0)))
+    with pytest.raises(ModelError, match="the teacher's features of image 2 are no numbers"):
+        selector().select(blank_index(4), Budget(2, 4, 0.5), given)
 
 
 @pytest.mark.parametrize("selector", [KCenter, Herding, Dfss, Entropy, Margin, El2n])

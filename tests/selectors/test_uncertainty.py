@@ -10,7 +10,7 @@ import torch
 from scipy import special, stats
 from selector_fakes import ColourTeacher, Photographs, blank_index, context, plain, random_images
 
-from d3s2bench import IGNORE, Budget, ConfigError, Selection
+from d3s2bench import IGNORE, Budget, ConfigError, ModelError, Selection
 from d3s2bench_selectors.uncertainty import El2n, Entropy, Margin, mean_entropy, mean_error, mean_margin
 
 ALL = pytest.mark.parametrize("selector", [Entropy, Margin, El2n])
@@ -48,6 +48,12 @@ def test_scores_of_a_certain_and_of_an_undecided_pixel() -> None:
     right, wrong = np.array([[0]], np.uint8), np.array([[1]], np.uint8)
     assert mean_error(certain, right).item() == 0
     assert mean_error(certain, wrong).item() == pytest.approx(np.sqrt(2))
+
+
+def test_a_margin_wants_two_classes() -> None:
+    with pytest.raises(ModelError, match="compares the two likeliest classes, but the teacher knows one"):
+        mean_margin(torch.zeros(1, 2, 2))
+    assert mean_entropy(torch.zeros(1, 2, 2)).item() == 0
 
 
 def test_selection_against_scipy() -> None:

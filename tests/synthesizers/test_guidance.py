@@ -10,9 +10,10 @@ from synthesis_fakes import SmallTeacher, small_generator
 from test_sampling import MASKS, double_generator
 from torch import Tensor
 
-from d3s2bench_synthesizers.guidance import Guidance, guided_steps, norm
+from d3s2bench_synthesizers.guidance import Guidance, norm
 from d3s2bench_synthesizers.sampling import NoiseLevel, sample
 from d3s2bench_synthesizers.terms import ClassFeatureMatching, SegmentationConsistency, class_statistics
+from d3s2bench_synthesizers.window import guided_steps
 
 NOTHING = torch.empty(0)
 TERMS = (SegmentationConsistency(), ClassFeatureMatching(SmallTeacher(dtype=torch.float64).class_features))

@@ -19,6 +19,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from latent_fakes import SIZE, Streets, double, families, in_context, masks_of, write_models
+from safetensors.torch import load_file, save_file
 from synthesis_fakes import SmallTeacher, Squares, choose, context
 from torch import Tensor
 
@@ -292,6 +293,21 @@ def test_models_that_are_missing_or_foreign_are_named(models: Path, tmp_path: Pa
             family.train(Squares(), tmp_path / "generator", in_context())
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "generator").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "weight"),
+    [("unet", "conv_out.bias"), ("vae", "encoder.conv_in.bias"), ("text_encoder", "final_layer_norm.bias")],
+)
+def test_missing_weights_are_not_replaced_by_random_ones(models: Path, tmp_path: Path, part: str, weight: str) -> None:
+    base = shutil.copytree(models / "base", tmp_path / "base")
+    (file,) = (base / part).glob("*.safetensors")
+    weights = load_file(file)
+    (missing,) = (name for name in weights if name.endswith(weight))
+    save_file({name: value for name, value in weights.items() if name != missing}, file, {"format": "pt"})
+    with pytest.raises(ModelError, match=r"can be read from .*: give a folder in the diffusers layout") as caught:
+        built("freestyle", models, tmp_path / "generator", base=str(base))
+    assert weight in str(caught.value)
 
 
 def test_pickled_weights_are_refused(models: Path, tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from scipy.cluster.vq import kmeans2
+from scipy.spatial import distance
 from synthesis_fakes import Squares, choose, context, small_generator
 
 from d3s2bench import ConfigError, Image
 from d3s2bench_synthesizers.layout import Layout
 from d3s2bench_synthesizers.mode_guided import ModeGuided
-from d3s2bench_synthesizers.modes import ModeGuidance, Modes, discover
+from d3s2bench_synthesizers.modes import ModeGuidance, Modes, discover, spread
 from d3s2bench_synthesizers.sampling import NoiseLevel
 
 
@@ -31,6 +33,23 @@ def test_modes_are_the_means_of_the_clusters() -> None:
     assert [float(value) for value in found] == pytest.approx([24, 205], abs=1e-3)  # 20, 22, … 28 and 201, … 209
     rows = modes.of([0, 2, 4, 1, 3])
     assert rows[0] == rows[1] == rows[2] != rows[3] == rows[4]
+
+
+@pytest.mark.parametrize("count", [1, 2, 17, 60])
+def test_k_means_starts_where_that_of_scipy_would(count: int) -> None:
+    points = np.random.default_rng(3).normal(size=(60, 5)).astype(np.float32)
+    ours = spread(points, count, np.random.default_rng(count))
+    theirs, _ = kmeans2(points, count, iter=1, minit="++", seed=np.random.default_rng(count), missing="warn")
+    assert ours.dtype == np.float64 and len(np.unique(ours, axis=0)) == count
+    assert np.array_equal(kmeans2(points, ours, iter=1, minit="matrix")[0], theirs)
+
+
+def test_k_means_start_measures_each_distance_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    real = distance.cdist
+    monkeypatch.setattr(distance, "cdist", lambda a, b, by: measured.append(len(a) * len(b)) or real(a, b, by))
+    spread(np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32), 20, np.random.default_rng(0))
+    assert sum(measured) == 19 * 50
 
 
 def test_no_more_modes_than_photographs_are_drawn() -> None:
@@ -74,7 +93,12 @@ def test_no_strength_is_no_guidance() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"), [({"strength": 2.0}, "strength is 2.0: give 0 to 1"), ({"pool": 0}, "pool")]
+    ("options", "said"),
+    [
+        ({"strength": 2.0}, "strength is 2.0: give 0 to 1"),
+        ({"pool": 0}, "pool"),
+        ({"steps": 4, "window": (0.3, 0.45)}, "window is .*that hold a step"),
+    ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, float], said: str) -> None:
     with pytest.raises(ConfigError, match=said):

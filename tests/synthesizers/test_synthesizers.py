@@ -148,6 +148,7 @@ def test_models_of_another_dataset_are_refused() -> None:
     [
         {"steps": 0}, {"batch": 0}, {"scale": -1.0}, {"seg": -0.1}, {"seg": 0.0, "feat": 0.0},
         {"window": (0.5, 0.5)}, {"window": (-0.1, 1.0)}, {"normalise": "unit"},
+        {"window": (0.3, 0.31)}, {"window": (0.2, 0.8), "steps": 1},
         {"every": 0}, {"candidates": 0}, {"keep": "varied"}, {"keep": "hard", "seg": 0.0},
     ],
 )  # fmt: skip

@@ -1,0 +1,85 @@
+"""What the distilled sets of a run hold, beside the mIoU of the students that learnt from them: why methods stand where
+they stand.
+
+    python benchmarks/what_sets_hold.py OUT [--pixels 16]
+
+For each row (mean over its repetitions): how many classes a set shows; the images that show a class of the head, of the
+middle and of the tail, on average over these classes; the share of tail pixels; classes per image; and what --quality
+measured. A class is shown by an image from so many pixels on. The thirds are those of the records (``miou_head`` …): by
+share among the pixels of train. Below: Spearman's rank correlation of each column with mIoU over the rows with real
+photographs and hard labels, that is over selectors.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from d3s2bench.files import load_npz, read_mask
+from d3s2bench.results.records import read_records
+
+THIRDS = ("head", "mid", "tail")
+QUALITY = {"judge": "judge_accuracy", "distance": "feature_distance", "diversity": "diversity"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--pixels", type=int, default=16)
+    given = parser.parse_args()
+    table = rows(given.out, given.pixels)
+    print(table.to_markdown(floatfmt=".2f"))
+    real = table[[method.endswith("+real") and not method.startswith("full") for method in table.index]]
+    print(f"\nSpearman's rank correlation with mIoU over {len(real)} selectors:")
+    for column in real.columns.drop(["n", "mIoU"]):
+        if real[column].nunique() > 1:
+            rank = spearmanr(real[column], real["mIoU"])
+            print(f"  {column:12} {rank.statistic:+.2f} (p {rank.pvalue:.3f})")
+
+
+def rows(out: Path, pixels: int) -> pd.DataFrame:
+    found: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for record in read_records(out):
+        spec, key = record["spec"], record["provenance"]["distilled"]
+        if record["status"] != "ok" or key is None:
+            continue
+        share = load_npz(out / "records" / record["confusion"]["path"])["train_share"]
+        held = holds(out / "store/distilled" / key, tuple(share.tolist()), pixels)
+        quality = record["quality"] or {}
+        found[method(spec)].append(
+            {"mIoU": record["metrics"]["miou"], **held, **{name: quality.get(key) for name, key in QUALITY.items()}}
+        )
+    means = {name: {"n": len(each), **pd.DataFrame(each).astype(float).mean()} for name, each in found.items()}
+    return pd.DataFrame(means).T.sort_values("mIoU", ascending=False)
+
+
+def method(spec: dict) -> str:
+    options = {part: {k: spec[part]["options"][k] for k in spec[part]["changed"]} for part in ("selector", "synth")}
+    names = [spec[part]["name"] + (str(options[part]) if options[part] else "") for part in options]
+    labels = spec["evaluator"]["options"]["labels"]
+    return "+".join(names + ([] if labels == "hard" else [labels]))
+
+
+@cache
+def holds(folder: Path, train_share: tuple[float, ...], pixels: int) -> dict[str, float]:
+    classes = len(train_share)
+    masks = [read_mask(file, classes) for file in sorted((folder / "annotations").glob("*.png"))]
+    counts = np.array([np.bincount(mask.ravel(), minlength=256)[:classes] for mask in masks])
+    shows = counts >= pixels
+    parts = np.array_split(np.argsort(-np.array(train_share), kind="stable"), 3)
+    return {
+        "classes": float(shows.any(axis=0).sum()),
+        **{name: float(shows[:, part].sum(axis=0).mean()) for name, part in zip(THIRDS, parts, strict=True)},
+        "tail pixels %": float(100 * counts[:, parts[2]].sum() / counts.sum()),
+        "per image": float(shows.sum(axis=1).mean()),
+    }
+
+
+if __name__ == "__main__":
+    main()
