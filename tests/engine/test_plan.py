@@ -309,7 +309,7 @@ def test_a_folder_that_is_no_teacher_is_refused(plan_of: Any, tmp_path: Path) ->
         (["sky", "ground"], "the teacher knows 2 classes, dataset 'tiny' has 4: make one"),
         (
             ["sky", "box", "ground", "dot"],
-            "knows 4 classes, .* has 4, class 1 is 'box' there and 'ground' here: make one",
+            "has 4, class 1 is 'box' there and 'ground' here: make one",
         ),
         (["sky", "ground", "box", "dot"], None),
     ],
