@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+SAVING = 0.01
+"""The share of the time that checkpoints may take: large ones on a slow disk come less often."""
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -39,11 +42,12 @@ def train_steps(
 ) -> Curve:
     """Calls ``step(0)`` … ``step(iterations - 1)``, each of which returns its loss; returns a thinned loss curve.
 
+    A checkpoint is written every so many seconds, 0 for each step; less often where it takes longer than ``SAVING``.
     ``step`` must draw its randomness from its argument alone; then a resumed run equals an unbroken one.
     """
     file = context.workdir / "checkpoint.safetensors"
     first, curve = load_checkpoint(file, state) if file.exists() else (0, Curve())
-    saved = time.monotonic()
+    saved, pause = time.monotonic(), every_seconds
     started = saved - curve.seconds
     thin = max(iterations // 100, 1)
     for iteration in range(first, iterations):
@@ -51,10 +55,11 @@ def train_steps(
         if iteration % thin == 0:
             curve.append(float(loss))
             context.progress(iteration, iterations, f"loss {curve[-1]:.3f}")
-        if time.monotonic() - saved > every_seconds:
-            curve.seconds = time.monotonic() - started
+        if (now := time.monotonic()) - saved > pause:
+            curve.seconds = now - started
             save_checkpoint(file, state, iteration + 1, curve)
             saved = time.monotonic()
+            pause = max(every_seconds, (saved - now) / SAVING) if every_seconds else 0.0
     context.progress(iterations, iterations, "")
     curve.seconds = time.monotonic() - started
     return curve

@@ -97,7 +97,8 @@ def _opened(name: str, data_root: str | None, assignments: list[str], files: tup
     from d3s2bench.workspace import Workspace
 
     places = roots([data_root] if data_root else [], [name]) or {}
-    return Workspace(Path("runs"), places, {name: parse_assignments(assignments)}, plugins=files).dataset(name)
+    options = parse_assignments([given.removeprefix(f"dataset.{name}.") for given in assignments])  # as run spells it
+    return Workspace(Path("runs"), places, {name: options}, plugins=files).dataset(name)
 
 
 def _check_picture(out: Path) -> None:

@@ -8,8 +8,9 @@ distributed mmcv, or the network:
 - SyncBN becomes BN, which on one device is the same;
 - heads get the number of classes, and lose the weights of another dataset's classes;
 - the schedule's milestones shrink or grow with the number of iterations;
-- the crop is the protocol's size; images are brought to its ``scale`` (``size`` where that is null) as the config
-  brings them to its own, with or without their aspect, and within the config's own random range;
+- the crop is the protocol's size; images are brought to its ``scale`` as the config brings them to its own, with or
+  without their aspect, and within the config's own random range; where that is null, to ``size``, or, for a config that
+  trains on lengths of edges, to the scale that it tests at, in proportion to the crop;
 - labels are train ids as they are (``reduce_zero_label`` is for raw files), the test looks at whole images.
 """
 
@@ -32,6 +33,8 @@ PRECISIONS: dict[str, Part] = {
 }
 MILESTONES = {"begin": 0, "end": 0, "T_max": 1, "total_steps": 1, "milestones": 1, "step_size": 1}
 """What schedulers count in iterations → the least that it may be."""
+SHORTER_EDGES = ("RandomChoiceResize", "ResizeShortestEdge")
+"""Transforms that bring the shorter edge of an image to a length."""
 THAWED = {"frozen_stages": -1, "frozen_exclude": ["all"], "norm_eval": False, "requires_grad": True}
 """What freezes a part of a network → its value for none."""
 
@@ -222,7 +225,7 @@ def _transforms(pipeline: list[Part], config: Json, protocol: Json) -> list[Part
 
 def _sized(step: Part, config: Json, protocol: Json) -> Part:
     width, height = protocol["size"]
-    scale = tuple(protocol["scale"] or protocol["size"])
+    scale = _scale(config, protocol)
     match step["type"]:
         case "RandomCrop":
             return {**step, "crop_size": (height, width)}
@@ -231,13 +234,23 @@ def _sized(step: Part, config: Json, protocol: Json) -> Part:
         case "Resize" | "RandomResize":
             kept = {key: value for key, value in step.items() if key != "scale_factor"}
             return {**kept, "scale": scale}
-        case "RandomChoiceResize" | "ResizeShortestEdge":
-            return _shorter_edges(step, min(scale) / min(_crop(config)))
+        case name if name in SHORTER_EDGES:
+            return _shorter_edges(step, min(scale) / min(_test_scale(config)))
     return dict(step)
 
 
+def _scale(config: Json, protocol: Json) -> tuple[int, int]:
+    """What images are brought within, or to: (width, height)."""
+    if protocol["scale"] is None and any(step["type"] in SHORTER_EDGES for step in _pipeline(config, "train")):
+        factor = min(protocol["size"]) / min(_crop(config))
+        long, short = (round(side * factor) for side in _test_scale(config))
+        return long, short
+    width, height = protocol["scale"] or protocol["size"]
+    return width, height
+
+
 def _shorter_edges(step: Part, factor: float) -> Part:
-    """Lengths of edges, kept in proportion to the crop."""
+    """Lengths of edges, times the factor."""
 
     def times(value: Any) -> Any:
         if isinstance(value, list | tuple):
@@ -247,12 +260,24 @@ def _shorter_edges(step: Part, factor: float) -> Part:
     return {key: times(value) if key in ("scale", "scales", "max_size") else value for key, value in step.items()}
 
 
+def _test_scale(config: Json) -> tuple[int, int]:
+    """What the config tests at: what its lengths of edges are measured by, so that both keep their ratio."""
+    for step in _pipeline(config, "test"):
+        if step["type"] == "Resize" and "scale" in step:
+            return _pair(step["scale"])
+    raise ConfigError("the mmseg config trains on lengths of edges, but its test pipeline has no Resize to a scale")
+
+
 def _crop(config: Json) -> tuple[int, int]:
     for step in _pipeline(config, "train"):
         if step["type"] == "RandomCrop":
-            size = step["crop_size"]
-            return (size, size) if isinstance(size, int) else (size[0], size[1])
+            return _pair(step["crop_size"])
     raise ConfigError("the mmseg config resizes to lengths of edges, but has no RandomCrop to compare them with")
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = (value, value) if isinstance(value, int) else value
+    return first, second
 
 
 # --- optimiser -------------------------------------------------------------------------------------------------------

@@ -29,11 +29,12 @@ def make_optimizer(parameters: Iterable[Any], protocol: Json) -> Optimizer:
 
 
 def schedule(protocol: Json) -> Callable[[int], float]:
-    """Iteration → learning rate, times ``(k + 1) / warm_up`` before iteration ``warm_up``.
+    """Iteration → learning rate, which first grows linearly over the share ``warm_up`` of the iterations.
 
     ``poly`` is ``rate · (1 − k / iterations)^power`` (Liu et al. 2015; DeepLab).
     """
-    rate, total, warm_up = protocol["learning_rate"], protocol["iterations"], protocol.get("warm_up", 0)
+    rate, total = protocol["learning_rate"], protocol["iterations"]
+    warm_up = protocol.get("warm_up", 0.0) * total
 
     def warmed(k: int) -> float:
         return rate * min((k + 1) / warm_up, 1) if warm_up else rate  # type: ignore[no-any-return]

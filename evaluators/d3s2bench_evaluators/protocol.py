@@ -11,7 +11,7 @@ that size, and have these keys:
 - ``learning_rate`` times ``encoder_rate`` or ``decoder_rate``; ``stage_decay`` lowers the rate of the encoder's stages
   geometrically, from the head down over ``stage_decay_layers`` (mmsegmentation's "stage_wise"; 1: not at all).
 - ``weight_decay``, but not of ``undecayed``: ``norms and embeddings``, or ``vectors`` (all biases and norms).
-- ``clip``: the gradient's norm at most; 0: as it is. ``warm_up``: the rate grows linearly over so many iterations.
+- ``clip``: the gradient's norm at most; 0: as it is. ``warm_up``: the rate grows linearly over this share of them.
 - ``fit``: long and short side, in multiples of the shorter side of ``size``, that a picture is brought within, its
   aspect kept; as it is for scoring, times a factor in ``scale`` for training: any (``scale_step`` 0), or one of the
   multiples of the step. ``scale_long_side``: whether the factor applies to the limit of the long side, too.

@@ -77,7 +77,7 @@ COMMON: dict[str, Any] = {
     "undecayed": "norms and embeddings",
     "schedule": "poly",
     "power": 1.0,
-    "warm_up": 1500,
+    "warm_up": 1500 / 160_000,
     "fit": [4.0, 1.0],
     "scale": [0.5, 2.0],
     "scale_step": 0.0,
@@ -98,7 +98,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "encoder_rate": 0.1,
         "clip": 0.01,
         "power": 0.9,
-        "warm_up": 0,
+        "warm_up": 0.0,
         "scale_step": 0.1,
         "scale_long_side": False,
         "precision": "bf16",  # theirs: fp16
@@ -149,7 +149,7 @@ DATASETS: dict[str, dict[str, dict[str, Any]]] = {
     "mask2former": {
         "ade20k": {"size": [512, 512], "converged_iterations": 160_000},  # FreeMask: 320,000
         "coco-stuff-164k": {"size": [512, 512], "converged_iterations": 160_000},  # FreeMask
-        "cityscapes": {"size": [1024, 512], "fit": [4.0, 2.0], "converged_iterations": 90_000},
+        "cityscapes": {"size": [1024, 512], "fit": [8.0, 2.0], "converged_iterations": 90_000},
     },
     "segformer": {
         "ade20k": {"size": [512, 512], "converged_iterations": 160_000},
@@ -168,6 +168,16 @@ DATASETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 """What a family's recipe changes for a dataset; ``size`` is the crop. SegFormer's: its §4.1."""
 
+ELSEWHERE: dict[str, dict[str, Any]] = {
+    "coco-stuff-164k": {"size": [512, 512], "converged_iterations": 80_000},
+    "coco-stuff-10k": {"size": [512, 512], "converged_iterations": 40_000},
+    "cityscapes": {"size": [1024, 512], "fit": [4.0, 2.0], "converged_iterations": 80_000},
+    "voc2012": {"size": [512, 512], "converged_iterations": 40_000},
+    "nyuv2": {"size": [480, 480], "converged_iterations": 40_000},
+}
+"""Where a family has published nothing: crops and iterations of mmsegmentation's configurations of other networks for
+these datasets; those of NYUv2 are ours, the short side of its photographs."""
+
 LARGER_CROP = ("mask2former-swin-b", "segformer-b5")
 """640 × 640 on ADE20K."""
 
@@ -179,8 +189,8 @@ def published(arch: str) -> dict[str, Any]:
 
 
 def published_for(arch: str, dataset: str) -> dict[str, Any]:
-    """What the recipe changes for a dataset: the crop, the iterations; nothing where nothing is published."""
-    changes = deepcopy(DATASETS[ARCHITECTURES[arch][0]].get(dataset, {}))
+    """What the recipe changes for a dataset: the crop, the iterations; nothing for a dataset that is not known."""
+    changes = deepcopy(DATASETS[ARCHITECTURES[arch][0]].get(dataset, ELSEWHERE.get(dataset, {})))
     if dataset == "ade20k" and arch in LARGER_CROP:
         changes["size"] = [640, 640]
     return changes

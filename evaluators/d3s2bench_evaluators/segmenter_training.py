@@ -68,11 +68,12 @@ class CropTraining:
     def _gradients(self, iteration: int) -> Tensor:
         """Adds up the gradients of the micro-batches, each weighted by its share of what the loss is a mean over.
 
-        That is the batch's own gradient wherever the loss is such a mean; see ``amount`` of each network.
+        Other processes do so, too, and all are averaged: hence the share is that in an average process. The sum is the
+        batch's own gradient wherever the loss is such a mean; see ``amount`` of each network.
         """
         batch, device = self.batches.batch(iteration), self.context.device
         images, masks, value = batch.images.to(device), batch.masks.to(device), torch.zeros((), device=device)
-        done, whole = iteration / self.protocol["iterations"], self.network.amount(masks)
+        done, whole = iteration / self.protocol["iterations"], average_over_processes(self.network.amount(masks))
         for part in _parts(len(batch.items), self.protocol["accumulate"]):
             with self._shared(last=part.stop == len(batch.items)):
                 loss = self.objective(batch.items[part], images[part], masks[part], done)
@@ -85,6 +86,15 @@ class CropTraining:
         """Other processes hear of the gradients once, with the last of the micro-batches."""
         apart = getattr(self.objective, "no_sync", nullcontext)
         return nullcontext() if last else apart()
+
+
+def average_over_processes(amount: Tensor) -> Tensor:
+    """Of a number that each process has its own of; the number itself where there is one process."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return amount
+    total = amount.float()
+    torch.distributed.all_reduce(total)
+    return total / torch.distributed.get_world_size()
 
 
 def crop_training(

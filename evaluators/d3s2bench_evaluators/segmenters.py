@@ -118,6 +118,11 @@ class Mask2Former(Segmenter):
 
     encoder_name = "model.model.pixel_level_module.encoder"
 
+    def __init__(self, model: nn.Module, classes: int, widths: Sequence[int]) -> None:
+        super().__init__(model, classes, widths)
+        # transformers divides the segments of all processes by their number twice, and so multiplies the losses by it
+        self.model.criterion.get_num_masks = _own_segments
+
     def forward(self, images: Tensor) -> Tensor:
         return self.scores(images).clamp(min=TINY).log()
 
@@ -160,6 +165,11 @@ def _classes(mask: Tensor) -> Tensor:
     """Those that the mask shows, ascending."""
     found: Tensor = torch.unique(mask)
     return found[found != IGNORE]
+
+
+def _own_segments(labels: Sequence[Tensor], device: torch.device) -> Tensor:
+    """How many segments the images of this process show: what ``amount`` says of them."""
+    return torch.tensor(float(sum(map(len, labels))), device=device).clamp(min=1)
 
 
 def _segments(mask: Tensor, classes: Tensor) -> Tensor:

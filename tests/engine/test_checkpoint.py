@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,20 @@ def test_seconds_are_those_of_all_parts(tmp_path: Path, monkeypatch: pytest.Monk
     curve = train_steps(clock.timed(resumed, 5.0), 10, resumed.state, context(tmp_path))
     assert resumed.steps == list(range(3, 10))
     assert curve.seconds == 3 * 3 + 7 * 5
+
+
+def test_saves_that_take_long_come_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step takes a minute and a save half a minute: a hundredth of the time is a save in 50 minutes."""
+    clock, training, saves = Clock(monkeypatch), Training(), list[float]()
+
+    def save(*given: object) -> None:
+        saves.append(clock.now)
+        clock.now += 30
+
+    monkeypatch.setattr("d3s2bench.checkpoint.save_checkpoint", save)
+    began = clock.now
+    train_steps(clock.timed(training, 60.0), 130, training.state, context(tmp_path), every_seconds=90.0)
+    assert [b - a for a, b in pairwise([began, *saves])] == [120, 30 + 51 * 60, 30 + 51 * 60]
 
 
 def test_an_older_checkpoint_without_seconds_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

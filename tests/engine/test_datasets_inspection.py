@@ -105,8 +105,9 @@ def test_the_list_imports_nothing_heavy() -> None:
 def test_a_look_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_voc2012(tmp_path / "data")
-    options = ("--data-root", str(tmp_path / "data"), "--set", "train_set=trainaug", "--out", "look.png")
-    text = command("inspect", "voc2012", *options)
+    options = ("--data-root", str(tmp_path / "data"), "--out", "look.png")
+    text = command("inspect", "voc2012", *options, "--set", "train_set=trainaug")
+    assert text == command("inspect", "voc2012", *options, "--set", "dataset.voc2012.train_set=trainaug"), "as in run"
     assert "voc2012: 21 classes, val is scored" in text
     assert ["train", "2", "10,582", "2", "25.0%"] in [line.split() for line in text.splitlines()]
     assert "note: Background" in text

@@ -50,7 +50,6 @@ CONFIG: dict[str, Any] = {
                 "pipeline": [
                     *LOAD,
                     {"type": "RandomResize", "scale": (2048, 512), "ratio_range": (0.5, 2.0), "keep_ratio": True},
-                    {"type": "RandomChoiceResize", "scales": [256, 512], "max_size": 2048},
                     {"type": "RandomCrop", "crop_size": (512, 512), "cat_max_ratio": 0.75},
                     {"type": "PackSegInputs"},
                 ]
@@ -127,12 +126,53 @@ def test_one_of_several_initialisations_may_be_a_file() -> None:
 
 
 def test_augmentation_is_the_configs_at_our_size() -> None:
-    load, labels, resize, choice, crop, pack = adapted()["train_dataloader"]["dataset"]["pipeline"]
+    load, labels, resize, crop, pack = adapted()["train_dataloader"]["dataset"]["pipeline"]
     assert (load, labels) == ({"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}), "train ids as they are"
     assert resize == {"type": "RandomResize", "scale": (96, 64), "ratio_range": (0.5, 2.0), "keep_ratio": True}
-    assert choice == {"type": "RandomChoiceResize", "scales": [32, 64], "max_size": 256}
     assert crop == {"type": "RandomCrop", "crop_size": (64, 96), "cat_max_ratio": 0.75}
     assert pack == {"type": "PackSegInputs"}
+
+
+EDGES = {
+    "type": "RandomChoiceResize",
+    "scales": [512, 1024, 2048],
+    "resize_type": "ResizeShortestEdge",
+    "max_size": 4096,
+}
+CITY: dict[str, Any] = {
+    "train_dataloader": {
+        "dataset": {"pipeline": [*LOAD, EDGES, {"type": "RandomCrop", "crop_size": (512, 1024)}]},
+    },
+    "test_dataloader": {
+        "dataset": {"pipeline": [LOAD[0], {"type": "Resize", "scale": (2048, 1024), "keep_ratio": True}]}
+    },
+}
+"""The published Mask2Former on Cityscapes, whose crop is half as high as its pictures."""
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "edges", "longest", "tested"),
+    [
+        ([1024, 512], None, [512, 1024, 2048], 4096, (2048, 1024)),  # the published recipe comes back unchanged …
+        ([1024, 512], [2048, 1024], [512, 1024, 2048], 4096, (2048, 1024)),  # … in either way
+        ([96, 48], None, [48, 96, 192], 384, (192, 96)),
+        ([1024, 512], [1024, 512], [256, 512, 1024], 2048, (1024, 512)),
+    ],
+)
+def test_lengths_of_edges_keep_their_ratio_to_what_is_tested(
+    size: list[int], scale: list[int] | None, edges: list[int], longest: int, tested: tuple[int, int]
+) -> None:
+    found = adapted(CITY, size=size, scale=scale)
+    _, _, choice, crop = found["train_dataloader"]["dataset"]["pipeline"]
+    assert (choice["scales"], choice["max_size"]) == (edges, longest)
+    assert crop["crop_size"] == (size[1], size[0])
+    assert found["test_pipeline"][1]["scale"] == tested
+
+
+def test_lengths_of_edges_want_a_scale_to_be_measured_by() -> None:
+    untold = {"dataset": {"pipeline": [LOAD[0]]}}
+    with pytest.raises(ConfigError, match="its test pipeline has no Resize to a scale"):
+        adapted(CITY | {"test_dataloader": untold})
 
 
 def test_prediction_reads_no_annotation() -> None:

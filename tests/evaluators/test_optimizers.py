@@ -10,14 +10,23 @@ from tiny_segmenters import PARTS, tiny_protocol
 from d3s2bench import ConfigError
 from d3s2bench_evaluators.optimizers import groups, make_optimizer, schedule, set_rate
 from d3s2bench_evaluators.segmenters import Segmenter, build_segmenter
+from d3s2bench_evaluators.torch_evaluator import Torch
 
 
 def test_poly_after_a_linear_warm_up() -> None:
-    protocol = {"learning_rate": 8.0, "iterations": 100, "schedule": "poly", "power": 2.0, "warm_up": 10}
+    protocol = {"learning_rate": 8.0, "iterations": 100, "schedule": "poly", "power": 2.0, "warm_up": 0.1}
     rate = schedule(protocol)
     assert rate(0) == pytest.approx(8 * 0.1) and rate(4) == pytest.approx(8 * 0.5 * 0.96**2)
     assert rate(9) == pytest.approx(8 * 0.91**2) and rate(50) == 8 * 0.25 and rate(99) == pytest.approx(8 * 0.0001)
     assert schedule(protocol | {"warm_up": 0})(0) == 8 and schedule(protocol | {"schedule": "constant"})(70) == 8
+
+
+@pytest.mark.parametrize("iterations", [40, 1_000, 10_000, 160_000])
+def test_a_short_training_warms_up_as_small_a_part_of_it(iterations: int) -> None:
+    protocol = Torch().protocol("segformer-b0", (512, 512)) | {"iterations": iterations}
+    rate = schedule(protocol)
+    assert max(range(iterations), key=rate) < 0.02 * iterations
+    assert rate(round(0.02 * iterations)) > 0.97 * protocol["learning_rate"]
 
 
 def named(arch: str, **changes: Any) -> tuple[Segmenter, dict[str, tuple[float, float]]]:

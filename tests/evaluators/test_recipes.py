@@ -7,6 +7,7 @@ import torch
 
 from d3s2bench.errors import ConfigError, UnknownNameError
 from d3s2bench_evaluators import recipes
+from d3s2bench_evaluators.crops import fitted
 from d3s2bench_evaluators.segmenters import build_segmenter
 from d3s2bench_evaluators.torch_evaluator import Torch
 
@@ -64,13 +65,19 @@ def test_the_small_networks_protocols_stay_as_they_were_published() -> None:
 
 def test_values_of_the_recipes() -> None:
     mask2former = Torch().protocol("mask2former-swin-s", SIZE)
-    expected = {"learning_rate": 1e-4, "weight_decay": 0.05, "encoder_rate": 0.1, "clip": 0.01, "warm_up": 0}
+    expected = {"learning_rate": 1e-4, "weight_decay": 0.05, "encoder_rate": 0.1, "clip": 0.01, "warm_up": 0.0}
     expected |= {"power": 0.9, "batch_size": 16, "converged_iterations": 160_000, "size": [512, 512]}
     assert mask2former.items() >= expected.items()
     assert mask2former["encoder"]["depths"] == [2, 2, 18, 2] and mask2former["encoder"]["drop_path_rate"] == 0.3
     assert mask2former["decoder"]["train_num_points"] == 12544 and mask2former["decoder"]["num_queries"] == 100
     segformer = Torch().protocol("segformer-b2", SIZE)
-    expected = {"learning_rate": 6e-5, "weight_decay": 0.01, "decoder_rate": 10.0, "warm_up": 1500, "clip": 0.0}
+    expected = {
+        "learning_rate": 6e-5,
+        "weight_decay": 0.01,
+        "decoder_rate": 10.0,
+        "warm_up": 1500 / 160_000,
+        "clip": 0.0,
+    }
     assert segformer.items() >= expected.items()
     assert Torch().protocol("upernet-convnext-t", SIZE)["stage_decay_layers"] == 6
     assert Torch().protocol("upernet-convnext-b", SIZE)["stage_decay_layers"] == 12
@@ -80,9 +87,29 @@ def test_what_a_recipe_changes_for_a_dataset() -> None:
     assert Torch().dataset_recipe("mask2former-swin-b", "ade20k")["size"] == [640, 640]
     assert Torch().dataset_recipe("mask2former-swin-s", "cityscapes")["converged_iterations"] == 90_000
     assert Torch().dataset_recipe("mask2former-swin-s", "camvid") == {} == Torch().dataset_recipe("unet", "ade20k")
+    assert Torch().dataset_recipe("upernet-swin-s", "voc2012") == {"size": [512, 512], "converged_iterations": 40_000}
     for arch in recipes.ARCHITECTURES:
-        for changes in recipes.DATASETS[recipes.ARCHITECTURES[arch][0]].values():
-            assert set(changes) <= set(Torch().protocol(arch, SIZE))
+        for dataset in {*recipes.ELSEWHERE, *recipes.DATASETS[recipes.ARCHITECTURES[arch][0]]}:
+            changes = Torch().dataset_recipe(arch, dataset)
+            assert min(changes["size"]) >= 480 and set(changes) <= set(Torch().protocol(arch, SIZE))
+
+
+@pytest.mark.parametrize(
+    ("arch", "size", "factor", "expected"),
+    [
+        # MIN_SIZE_TRAIN 512 … 2048, MAX_SIZE_TRAIN 4096 in Mask2Former's Base-Cityscapes-SemanticSegmentation.yaml
+        ("mask2former-swin-s", (2048, 1024), 2.0, (4096, 2048)),
+        ("mask2former-swin-s", (2048, 1024), 0.5, (1024, 512)),
+        ("mask2former-swin-s", (2048, 1024), 1.0, (2048, 1024)),
+        ("segformer-b0", (2048, 1024), 2.0, (4096, 2048)),
+        ("upernet-swin-t", (2048, 1024), 2.0, (4096, 2048)),
+    ],
+)
+def test_cityscapes_is_scaled_up_and_down(
+    arch: str, size: tuple[int, int], factor: float, expected: tuple[int, int]
+) -> None:
+    protocol = Torch().protocol(arch, SIZE) | Torch().dataset_recipe(arch, "cityscapes")
+    assert fitted(size, protocol, factor) == expected
 
 
 def test_overrides_are_completed_and_checked() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from tiny_segmenters import PARTS, tiny_protocol
 from torch import Tensor
 from torch.nn import functional as F
+from transformers.models.mask2former import modeling_mask2former
+from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
 from d3s2bench import IGNORE, Context, ModelError
 from d3s2bench_evaluators.networks import tapped
@@ -122,6 +124,24 @@ def test_as_a_teacher(arch: str, rectangles: Any, context: Callable[..., Context
         teacher.features(images, "batchnorm_input")
     with pytest.raises(ModelError, match="no BatchNorm"):
         Torch("wdpd").train(pairs, "segformer-b0", tiny_protocol("segformer-b0"), context(load_teacher=lambda: teacher))
+
+
+def test_a_mask2former_counts_its_own_segments_beside_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """accelerate gives the mean of 5 and 3 segments, which transformers divides by the two processes once more."""
+
+    class TwoProcesses:
+        _shared_state: ClassVar = {"any": "state"}
+        num_processes = 2
+
+    monkeypatch.setattr(modeling_mask2former, "PartialState", TwoProcesses, raising=False)
+    monkeypatch.setattr(modeling_mask2former, "reduce", lambda own: (own + 3) / 2, raising=False)
+    monkeypatch.setattr(modeling_mask2former, "is_accelerate_available", lambda: True)
+    network = build_segmenter("mask2former-swin-t", 4, tiny_protocol("mask2former-swin-t"))
+    masks = torch.stack([torch.arange(4).repeat(8, 2), torch.full((8, 8), 255)])
+    masks[1, 0, 0] = 2
+    labels = [torch.unique(mask[mask != 255]) for mask in masks]
+    assert Mask2FormerLoss.get_num_masks(network.model.criterion, labels, masks.device) == 2  # what is mended
+    assert network.model.criterion.get_num_masks(labels, masks.device) == network.amount(masks) == 5
 
 
 def test_a_students_features_follow_a_teachers(rectangles: Any, teachers: Any, context: Callable[..., Context]) -> None:
