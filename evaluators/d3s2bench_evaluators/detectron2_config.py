@@ -20,17 +20,36 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from d3s2bench import IGNORE, ConfigError, Json
+from d3s2bench_evaluators.recipes import ITERATIONS
 from d3s2bench_evaluators.tool_scripts.detectron2_jobs import DATASET
 
 Part: TypeAlias = dict[str, Any]
 
 SEMANTIC = ("SemanticSegmentor", "MaskFormer")
+DATASETS = {"ade20k_sem_seg_train": "ade20k", "cityscapes_fine_sem_seg_train": "cityscapes"}
+"""detectron2's name of a train split → our dataset."""
 PRECISIONS = {"fp32": False, "fp16": True}
 """Whether SOLVER.AMP is enabled."""
 
 
 def own_learning_rate(config: Json) -> float:
     return float(config["SOLVER"]["BASE_LR"])
+
+
+def own_recipe(config: Json) -> tuple[str, Part]:
+    """The dataset that a config was made for ("" for one that we do not know), and what it trains on it with."""
+    images, solver = config["INPUT"], config["SOLVER"]
+    name = next(iter(config["DATASETS"]["TRAIN"]), "")
+    if images["CROP"]["TYPE"] != "absolute" or not images["MIN_SIZE_TEST"]:
+        return "", {}
+    height, width = images["CROP"]["SIZE"]
+    return DATASETS.get(name, ""), {
+        "size": [width, height],
+        "scale": [images["MAX_SIZE_TEST"], images["MIN_SIZE_TEST"]],
+        "batch_size": solver["IMS_PER_BATCH"],
+        "iterations": min(ITERATIONS, solver["MAX_ITER"]),
+        "converged_iterations": solver["MAX_ITER"],
+    }
 
 
 def network_config(config: Json, classes: int, protocol: Json, device: str, pretrained: bool = False) -> Part:

@@ -52,6 +52,9 @@ class Detectron2(ToolEvaluator):
     def _own_learning_rate(self, described: Json) -> float:
         return detectron2_config.own_learning_rate(described["config"])
 
+    def _own_recipe(self, described: Json, name: str) -> tuple[str, Json]:
+        return detectron2_config.own_recipe(described["config"])
+
     def _training(self, described: Json, protocol: Json, setting: Setting) -> Json:
         classes, work, first = setting.classes, setting.work, self._first_weights()
         config = detectron2_config.training_config(

@@ -17,11 +17,13 @@ distributed mmcv, or the network:
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from d3s2bench import ConfigError, Json
+from d3s2bench_evaluators.recipes import ITERATIONS
 from d3s2bench_evaluators.tool_scripts.mmseg_jobs import SCHEME
 
 Part: TypeAlias = dict[str, Any]
@@ -33,6 +35,14 @@ PRECISIONS: dict[str, Part] = {
 }
 MILESTONES = {"begin": 0, "end": 0, "T_max": 1, "total_steps": 1, "milestones": 1, "step_size": 1}
 """What schedulers count in iterations → the least that it may be."""
+DATASETS = {
+    "ADE20KDataset": "ade20k",
+    "COCOStuffDataset": "coco-stuff-164k",
+    "COCOStuff10kDataset": "coco-stuff-10k",
+    "CityscapesDataset": "cityscapes",
+    "PascalVOCDataset": "voc2012",
+}
+"""mmsegmentation's class → our dataset."""
 SHORTER_EDGES = ("RandomChoiceResize", "ResizeShortestEdge")
 """Transforms that bring the shorter edge of an image to a length."""
 THAWED = {"frozen_stages": -1, "frozen_exclude": ["all"], "norm_eval": False, "requires_grad": True}
@@ -45,6 +55,30 @@ def own_learning_rate(config: Json) -> float:
         return float(config["optim_wrapper"]["optimizer"]["lr"])
     except KeyError as error:
         raise ConfigError(f"the mmseg config sets no optim_wrapper.optimizer.lr (no {error})") from error
+
+
+def own_recipe(config: Json, name: str) -> tuple[str, Part]:
+    """The dataset that a config was made for ("" for one that we do not know), and what it trains on it with.
+
+    Its batch is that of all GPUs, which only ``name``, its file, tells: ``8xb2`` are eight of two.
+
+    Raises:
+        ConfigError: the config is only a part of one, or trains by epochs.
+    """
+    _check(config)
+    dataset = DATASETS.get(_dataset(config, "train").get("type", ""), "")
+    crop, tested = _value(config, "train", "RandomCrop", "crop_size"), _value(config, "test", "Resize", "scale")
+    if crop is None or tested is None:
+        return "", {}
+    gpus = re.search(r"(\d+)xb(\d+)", name)
+    batch = int(gpus[1]) * int(gpus[2]) if gpus else config["train_dataloader"]["batch_size"]
+    return dataset, {
+        "size": [crop[1], crop[0]],
+        "scale": None if _on_edges(config) else list(tested),
+        "batch_size": batch,
+        "iterations": min(ITERATIONS, config["train_cfg"]["max_iters"]),
+        "converged_iterations": config["train_cfg"]["max_iters"],
+    }
 
 
 def network_config(config: Json, classes: int, protocol: Json, pretrained: Path | None = None) -> Part:
@@ -209,13 +243,18 @@ def _loader(config: Json, classes: tuple[str, ...], protocol: Json, pairs: Path)
 
 
 def _pipeline(config: Json, which: str) -> list[Part]:
-    """Of the dataset that the loader's wrappers (RepeatDataset and the like) hold."""
+    dataset = _dataset(config, which)
+    if not dataset.get("pipeline"):
+        raise ConfigError(f"the mmseg config has no pipeline in {which}_dataloader.dataset")
+    return list(dataset["pipeline"])
+
+
+def _dataset(config: Json, which: str) -> Json:
+    """What the loader's wrappers (RepeatDataset and the like) hold."""
     dataset: Any = config[f"{which}_dataloader"]["dataset"]
     while isinstance(dataset, Mapping) and "dataset" in dataset:
         dataset = dataset["dataset"]
-    if not isinstance(dataset, Mapping) or not dataset.get("pipeline"):
-        raise ConfigError(f"the mmseg config has no pipeline in {which}_dataloader.dataset")
-    return list(dataset["pipeline"])
+    return dataset if isinstance(dataset, Mapping) else {}
 
 
 def _transforms(pipeline: list[Part], config: Json, protocol: Json) -> list[Part]:
@@ -241,7 +280,7 @@ def _sized(step: Part, config: Json, protocol: Json) -> Part:
 
 def _scale(config: Json, protocol: Json) -> tuple[int, int]:
     """What images are brought within, or to: (width, height)."""
-    if protocol["scale"] is None and any(step["type"] in SHORTER_EDGES for step in _pipeline(config, "train")):
+    if protocol["scale"] is None and _on_edges(config):
         factor = min(protocol["size"]) / min(_crop(config))
         long, short = (round(side * factor) for side in _test_scale(config))
         return long, short
@@ -260,24 +299,35 @@ def _shorter_edges(step: Part, factor: float) -> Part:
     return {key: times(value) if key in ("scale", "scales", "max_size") else value for key, value in step.items()}
 
 
+def _on_edges(config: Json) -> bool:
+    """Whether it trains on lengths of edges."""
+    return any(step["type"] in SHORTER_EDGES for step in _pipeline(config, "train"))
+
+
 def _test_scale(config: Json) -> tuple[int, int]:
     """What the config tests at: what its lengths of edges are measured by, so that both keep their ratio."""
-    for step in _pipeline(config, "test"):
-        if step["type"] == "Resize" and "scale" in step:
-            return _pair(step["scale"])
-    raise ConfigError("the mmseg config trains on lengths of edges, but its test pipeline has no Resize to a scale")
+    found = _value(config, "test", "Resize", "scale")
+    if found is None:
+        raise ConfigError("the mmseg config trains on lengths of edges, but its test pipeline has no Resize to a scale")
+    return found
 
 
 def _crop(config: Json) -> tuple[int, int]:
-    for step in _pipeline(config, "train"):
-        if step["type"] == "RandomCrop":
-            return _pair(step["crop_size"])
-    raise ConfigError("the mmseg config resizes to lengths of edges, but has no RandomCrop to compare them with")
+    """Height and width."""
+    found = _value(config, "train", "RandomCrop", "crop_size")
+    if found is None:
+        raise ConfigError("the mmseg config resizes to lengths of edges, but has no RandomCrop to compare them with")
+    return found
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    first, second = (value, value) if isinstance(value, int) else value
-    return first, second
+def _value(config: Json, which: str, kind: str, key: str) -> tuple[int, int] | None:
+    """Of the first transform of a kind in a pipeline, as a pair; None when there is none."""
+    for step in _pipeline(config, which):
+        if step["type"] == kind and key in step:
+            value = step[key]
+            first, second = (value, value) if isinstance(value, int) else value
+            return first, second
+    return None
 
 
 # --- optimiser -------------------------------------------------------------------------------------------------------

@@ -48,6 +48,9 @@ class Mmseg(ToolEvaluator):
     def _own_learning_rate(self, described: Json) -> float:
         return mmseg_config.own_learning_rate(_literal(described))
 
+    def _own_recipe(self, described: Json, name: str) -> tuple[str, Json]:
+        return mmseg_config.own_recipe(_literal(described), name)
+
     def _training(self, described: Json, protocol: Json, setting: Setting) -> Json:
         config, first = _literal(described), self._first_weights()
         ours = mmseg_config.training_config(config, setting.classes, protocol, setting.work, setting.seed, first)

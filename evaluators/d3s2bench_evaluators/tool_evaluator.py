@@ -98,6 +98,15 @@ class ToolEvaluator(ABC):
             **self._identity(arch),
         }
 
+    def dataset_recipe(self, arch: str, dataset: str) -> Json:
+        """Crop, scale, batch and lengths of the config, on the dataset that it was made for.
+
+        Raises:
+            ConfigError: the interpreter has no such tool, or the tool no such config.
+        """
+        made_for, recipe = self._own_recipe(self._described(arch), Path(self._source(arch)["config"]).name)
+        return recipe if made_for == dataset else {}
+
     def completed(self, arch: str, protocol: Json) -> dict[str, Any]:
         """The protocol as it is.
 
@@ -142,6 +151,10 @@ class ToolEvaluator(ABC):
     @abstractmethod
     def _own_learning_rate(self, described: Json) -> float:
         """That of a config, as the tool described it."""
+
+    @abstractmethod
+    def _own_recipe(self, described: Json, name: str) -> tuple[str, Json]:
+        """The dataset that a config was made for, and the part of the protocol that it trains on it with."""
 
     @abstractmethod
     def _training(self, described: Json, protocol: Json, setting: Setting) -> Json:

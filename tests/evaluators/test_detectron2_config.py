@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from d3s2bench import ConfigError
-from d3s2bench_evaluators.detectron2_config import network_config, own_learning_rate, training_config
+from d3s2bench_evaluators.detectron2_config import network_config, own_learning_rate, own_recipe, training_config
 
 WORK = Path("somewhere")
 PROTOCOL = {
@@ -160,3 +160,11 @@ def test_a_config_that_will_not_do_says_why(changes: dict[str, Any], reason: str
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ConfigError, match="must be one of fp32, fp16"):
         adapted(precision="bf16")
+
+
+def test_on_its_own_dataset_a_config_keeps_its_own_recipe() -> None:
+    recipe = {"size": [1024, 512], "scale": [2048, 512], "batch_size": 16}
+    recipe |= {"iterations": 10_000, "converged_iterations": 160_000}
+    assert own_recipe(with_values({"DATASETS.TRAIN": ["cityscapes_fine_sem_seg_train"]})) == ("cityscapes", recipe)
+    assert own_recipe(CONFIG)[0] == ""
+    assert own_recipe(with_values({"INPUT.CROP.TYPE": "relative"})) == ("", {})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from d3s2bench import ConfigError
-from d3s2bench_evaluators.mmseg_config import network_config, own_learning_rate, training_config
+from d3s2bench_evaluators.mmseg_config import network_config, own_learning_rate, own_recipe, training_config
 
 CLASSES = ("ground", "red", "green")
 WORK = Path("somewhere")
@@ -167,6 +167,24 @@ def test_lengths_of_edges_keep_their_ratio_to_what_is_tested(
     assert (choice["scales"], choice["max_size"]) == (edges, longest)
     assert crop["crop_size"] == (size[1], size[0])
     assert found["test_pipeline"][1]["scale"] == tested
+
+
+def test_on_its_own_dataset_a_config_keeps_its_own_recipe() -> None:
+    def of(train: dict[str, Any], changes: dict[str, Any], name: str = "any_8xb2-160k.py") -> Any:
+        config = deepcopy(CONFIG) | deepcopy(changes)
+        config["train_dataloader"]["dataset"] |= train
+        return own_recipe(config, name)
+
+    whole = {"size": [512, 512], "scale": [2048, 512], "batch_size": 16}
+    whole |= {"iterations": 10_000, "converged_iterations": 160_000}
+    inner = {**CONFIG["train_dataloader"]["dataset"]["dataset"], "type": "ADE20KDataset"}
+    assert of({"dataset": inner}, {}) == ("ade20k", whole)
+    assert of({"dataset": inner}, {}, "my_own.py") == ("ade20k", whole | {"batch_size": 2}), "what one loader takes"
+    assert of({"dataset": inner | {"type": "Mine"}}, {})[0] == ""
+    city = of({"type": "CityscapesDataset"}, CITY | {"train_cfg": {"max_iters": 9000}})
+    lengths = {"iterations": 9000, "converged_iterations": 9000}
+    assert city == ("cityscapes", {"size": [1024, 512], "scale": None, "batch_size": 16} | lengths)
+    assert of({"type": "ADE20KDataset", "dataset": {"pipeline": LOAD}}, {}) == ("", {}), "no crop"
 
 
 def test_lengths_of_edges_want_a_scale_to_be_measured_by() -> None:

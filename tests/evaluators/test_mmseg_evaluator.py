@@ -31,6 +31,7 @@ from tool_runs import (
 
 from d3s2bench import ConfigError, Context, DatasetError, ModelError, UnknownNameError
 from d3s2bench.interfaces import Evaluator
+from d3s2bench.protocols import default_protocol
 from d3s2bench_evaluators.counting import confusion
 from d3s2bench_evaluators.mmseg_evaluator import Mmseg
 from d3s2bench_evaluators.tool_scripts import openmmlab
@@ -88,6 +89,29 @@ def test_a_config_is_known_by_what_it_says(tmp_path: Path, protocol: dict[str, A
     assert changed["config_sha256"] != protocol["config_sha256"] and changed["learning_rate"] == 0.004
     shipped = Mmseg().protocol("segformer-b0", SIZE)
     assert shipped["learning_rate"] == 6e-5 and shipped["config"].startswith("segformer_mit-b0")
+
+
+@pytest.mark.parametrize(
+    ("config", "dataset", "expected"),
+    [
+        ("segformer-b0", "ade20k", ([512, 512], [2048, 512], 160_000)),
+        ("mask2former-swin-s", "ade20k", ([512, 512], None, 160_000)),
+        (
+            "mask2former/mask2former_swin-s_8xb2-90k_cityscapes-512x1024.py",
+            "cityscapes",
+            ([1024, 512], None, 90_000),
+        ),
+    ],
+)
+def test_mmsegmentations_own_configs_keep_their_recipes(config: str, dataset: str, expected: Any) -> None:
+    file = config if config.endswith(".py") else ""
+    arch = Path(config).stem if file else config
+    evaluator = Mmseg(config=file)
+    found = default_protocol(evaluator, arch, dataset, tuple(evaluator.dataset_recipe(arch, dataset)["size"]))
+    assert (found["size"], found["scale"], found["converged_iterations"]) == expected
+    assert (found["batch_size"], found["iterations"]) == (16, 10_000)
+    assert evaluator.completed(arch, found) == found
+    assert evaluator.dataset_recipe(arch, "camvid") == {}
 
 
 def test_it_learns_and_counts_at_the_annotations_size(whole: Run, rectangles: type[Rectangles]) -> None:

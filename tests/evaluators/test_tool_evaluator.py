@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from d3s2bench import ConfigError, code_identity
+from d3s2bench.protocols import default_protocol
 from d3s2bench_evaluators import tool_evaluator
 from d3s2bench_evaluators.detectron2_evaluator import Detectron2
 from d3s2bench_evaluators.mmseg_evaluator import Mmseg
@@ -72,6 +73,17 @@ def test_what_detectron2_cannot_train_is_told_when_planning(
     assert planned(DETECTRON2, test_detectron2_config.with_values({}))["size"] == [96, 64]
     with pytest.raises(ConfigError, match=reason):
         planned(DETECTRON2, test_detectron2_config.with_values(changes), **overrides)
+
+
+def test_a_recipe_is_for_the_dataset_that_its_config_was_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = deepcopy(test_mmseg_config.CONFIG)
+    config["train_dataloader"]["dataset"]["dataset"]["type"] = "ADE20KDataset"
+    monkeypatch.setattr(tool_evaluator, "_description", lambda *_: {"config": repr(config)})
+    protocol = default_protocol(MMSEG, "any", "ade20k", (512, 512))
+    assert (protocol["scale"], protocol["converged_iterations"]) == ([2048, 512], 160_000)
+    assert MMSEG.completed("any", protocol) == protocol
+    elsewhere = default_protocol(MMSEG, "any", "camvid", (96, 72))
+    assert (elsewhere["scale"], elsewhere["converged_iterations"], elsewhere["size"]) == (None, 6400, [96, 72])
 
 
 def test_a_config_without_a_backbone_has_no_place_for_weights(planned: Any, tmp_path: Path) -> None:
