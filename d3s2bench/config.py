@@ -113,7 +113,7 @@ def make_config(
     cli = parse_assignments(assignments, _place)
     asked = [_file(file) if file else {}, {k: v for k, v in (given or {}).items() if v is not None}, cli]
     preset = next((layer["preset"] for layer in reversed(asked) if layer.get("preset")), None)
-    layers = [_preset(preset)] if preset else []
+    layers = [preset_layer(preset)] if preset else []
     merged = OmegaConf.structured(RunConfig)
     for layer in layers + asked:
         merged = _merged(merged, layer)
@@ -178,7 +178,7 @@ def parse_assignments(assignments: Iterable[str], place: Callable[[str], str] = 
     return {str(k): v for k, v in found.items()}
 
 
-def _preset(name: str) -> dict[str, Any]:
+def preset_layer(name: str) -> dict[str, Any]:
     known = {file.relative_to(PRESETS).with_suffix("").as_posix(): file for file in PRESETS.rglob("*.yaml")}
     if str(name) not in known:
         raise unknown_name("preset", str(name), known)

@@ -72,6 +72,13 @@ class Budget:
             raise BudgetError(f"compression rate {rate:g} of {total} images gives 0 images: give at least {least:g}")
         return cls(images, total, rate)
 
+    @classmethod
+    def of_images(cls, images: int, total: int) -> Budget:
+        """So many images, at the shortest decimal rate that gives them: 4 of 367 are 1 %."""
+        decimals = (round(images / total, digits) for digits in range(1, 18))
+        rates = (rate for rate in decimals if 0 < rate <= 1 and math.floor(rate * total + 0.5) == images)
+        return cls(images, total, next(rates, images / total))
+
     def times(self, sources: int) -> Budget:
         """What to select when each image of the distilled set is made from several.
 

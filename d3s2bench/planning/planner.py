@@ -93,7 +93,8 @@ class Planner:
             total = self._split_size(dataset)
             if images > total:
                 raise BudgetError(f"{folder} holds {images} images, more than the {total} of {dataset}'s train split")
-            cell = Cell(dataset, selector, synth, evaluator, arch, images / total, seed, budget)
+            rate = Budget.of_images(images, total).rate
+            cell = Cell(dataset, selector, synth, evaluator, arch, rate, seed, budget)
             self._add_record_of(cell, {"folder": str(folder), "id": identity}, None, method)
         return self.plan
 

@@ -64,8 +64,7 @@ def create(folder: Path, out: Path, title: str, contact: str, link: str = "") ->
 def _finished(folder: Path) -> list[dict[str, Any]]:
     """Of a cell that was run again with other code only the last: that is the one a leaderboard shows."""
     found = [record for record in read_records(folder) if record["status"] == "ok"]
-    specs = [record["spec"] for record in found]
-    keys = [(column_of(spec), method_of(spec), spec["seed"]) for spec in specs]
+    keys = [(column_of(record["spec"]), method_of(record), record["spec"]["seed"]) for record in found]
     last = dict(sorted(zip(keys, found, strict=True), key=lambda pair: (pair[1]["created"], pair[1]["id"])))
     return list(last.values())
 
@@ -94,4 +93,4 @@ def check(folder: Path, repetitions: int = 5) -> list[Problem]:
         except Exception as error:  # a stranger's file may make anything fail
             problems.append(Problem(file.name, str(error) or type(error).__name__))
     problems += [Problem(found.file, why) for found in records if (why := false_claim(found.record))]
-    return [*problems, *unlike_others(records), *incomplete([found.record["spec"] for found in records], repetitions)]
+    return [*problems, *unlike_others(records), *incomplete([found.record for found in records], repetitions)]

@@ -6,24 +6,30 @@ What cannot be known is left: the options of a plugin that is not installed here
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
 
+from d3s2bench.config import preset_layer
 from d3s2bench.datasets.held_out import DEV, HeldOut
 from d3s2bench.errors import D3S2Error, PluginError, UnknownNameError
 from d3s2bench.plugins import changed_options, field_names, registry
 from d3s2bench.protocols import completed, dataset_recipe, default_protocol
 from d3s2bench.results.records import COMPONENTS, told
 from d3s2bench.seeds import derive_seed
+from d3s2bench.upkeep.submission_columns import MODELS
 from d3s2bench.upkeep.submission_folder import wrong_time
 from d3s2bench.values import Budget, Json
 
 FREE = ("iterations", "device", "threads")
 """What a submission may choose of a protocol: the same for all methods of a column, controls among them."""
-MODELS = ("teacher", "generator")
+PAPERS = "d3s2/"
+"""What the presets of rows of papers begin with."""
+REPETITIONS = 1000
+"""A set made elsewhere may be of one of so many."""
 UNSEEN = ("val", "validation", "dev", "test")
-"""Splits that no model may have been trained on."""
+"""Words for splits that no model may have been trained on."""
 
 
 def false_claim(record: Json) -> str | None:
@@ -43,20 +49,28 @@ def foreign_protocol(record: Json) -> str | None:
     protocol = spec["protocol"]
     try:
         width, height = protocol["size"]
-        default = _default_protocol(spec["evaluator"]["name"], spec["arch"], spec["dataset"]["name"], width, height)
+        evaluator = spec["evaluator"]["name"], json.dumps(spec["evaluator"]["options"], sort_keys=True)
+        default = _default_protocol(*evaluator, spec["arch"], spec["dataset"]["name"], width, height)
+        default = {**default, **_of_preset(record["preset"])}
     except (D3S2Error, KeyError, TypeError, ValueError) as error:
         return f"its protocol cannot be compared: {error}"
-    for key in sorted(default.keys() | protocol.keys() - set(FREE)):
-        if key not in FREE and protocol.get(key) != default.get(key):
+    free = {*FREE, "backbone_sha256"} if default.get("backbone") else FREE  # which of its files, the record says itself
+    for key in sorted(default.keys() | protocol.keys()):
+        if key not in free and protocol.get(key) != default.get(key):
             said, known = (json.dumps(each.get(key)) for each in (protocol, default))
             return f"foreign protocol {spec['protocol_hash'][:8]}: {key} is {said}, the default is {known}"
     return None
 
 
+def _of_preset(name: str | None) -> Json:
+    """What a preset that comes with d3s2bench for a row of a paper changes."""
+    return dict(preset_layer(name).get("protocol", {})) if name and name.startswith(PAPERS) else {}
+
+
 @cache
-def _default_protocol(name: str, arch: str, dataset: str, width: int, height: int) -> Json:
+def _default_protocol(name: str, options: str, arch: str, dataset: str, width: int, height: int) -> Json:
     """Of a run without settings; where nothing is published for the dataset its size may be any."""
-    evaluator = registry().create("evaluator", name)
+    evaluator = registry().create("evaluator", name, json.loads(options))
     width, height = dataset_recipe(evaluator, arch, dataset).get("size", (width, height))
     return completed(evaluator, arch, default_protocol(evaluator, arch, dataset, (width, height)))
 
@@ -155,19 +169,30 @@ def _wrong_seeds(record: Json) -> str | None:
     for axis, allowed in _allowed_seeds(record).items():
         said, repetition = record["provenance"]["seeds"][axis], record["spec"]["seed"]
         if said not in allowed:
-            return f"its seed to {axis} is {said}: repetition {repetition} has {allowed[-1] or 'none'}"
+            has = "none" if None in allowed and len(allowed) == 1 else derive_seed(axis, repetition)
+            return f"its seed to {axis} is {said}: repetition {repetition} has {has}"
     return None
 
 
-def _allowed_seeds(record: Json) -> dict[str, tuple[int | None, ...]]:
-    """A set that was made elsewhere has no selection, and seeds of its own."""
+def _allowed_seeds(record: Json) -> dict[str, Collection[int | None]]:
+    """A set that was made elsewhere, which has no selection, may be that of any repetition, or not tell its seeds."""
     spec = record["spec"]
-    seeds: dict[str, tuple[int | None, ...]] = {"train": (derive_seed("train", spec["seed"]),)}
-    if record["provenance"]["selection"]:
-        for axis, part in (("select", "selector"), ("synthesise", "synth")):
-            component, derived = _component(spec, part), derive_seed(axis, spec["seed"])
-            seeds[axis] = (None, derived) if component is None else (None if component.deterministic else derived,)
+    seeds: dict[str, Collection[int | None]] = {"train": (derive_seed("train", spec["seed"]),)}
+    elsewhere = not record["provenance"]["selection"]
+    for axis, part in (("select", "selector"), ("synthesise", "synth")):
+        component, derived = _component(spec, part), derive_seed(axis, spec["seed"])
+        if component is not None and component.deterministic:
+            seeds[axis] = (None,)
+        elif component is not None:
+            seeds[axis] = (None, *_of_any_repetition(axis)) if elsewhere else (derived,)
+        elif not elsewhere:
+            seeds[axis] = (None, derived)
     return seeds
+
+
+@cache
+def _of_any_repetition(axis: str) -> list[int]:
+    return [derive_seed(axis, repetition) for repetition in range(REPETITIONS)]
 
 
 def _unnamed_models(record: Json) -> str | None:
@@ -182,11 +207,14 @@ def _unnamed_models(record: Json) -> str | None:
 def _models_that_saw_more(record: Json) -> str | None:
     data = record["spec"]["dataset"]
     for role in MODELS:
-        model = record["provenance"][role] or {}
-        seen = str(model.get("trained_on") or "")
-        name, _, split = seen.casefold().rpartition("/")
-        if split in (*UNSEEN, data["split"]) or (name == data["name"].casefold() and split != "train"):
-            return f"its {role} was trained on {seen}: only the train split may be learnt from"
+        if (model := record["provenance"][role]) is None:
+            continue
+        if not (seen := model["trained_on"]):
+            return f"its {role} does not say what it was trained on"
+        said, own = seen.casefold(), data["name"].casefold()
+        unseen = {*UNSEEN, data["split"].casefold()} & {*re.split(r"[^a-z0-9]+", said)}
+        if said != f"{own}/train" and (unseen or own in said):
+            return f"its {role} was trained on {seen}: of {data['name']}, only the train split may be learnt from"
     return None
 
 

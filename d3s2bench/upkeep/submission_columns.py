@@ -12,6 +12,8 @@ from d3s2bench.upkeep.submission_counts import Checked
 from d3s2bench.upkeep.submission_folder import Problem
 from d3s2bench.values import Json
 
+MODELS = ("teacher", "generator")
+
 # --- what records have in common -------------------------------------------------------------------------------------
 
 
@@ -65,12 +67,12 @@ def _copies(records: Iterable[Checked]) -> Iterator[Problem]:
 # --- what a column must have -----------------------------------------------------------------------------------------
 
 
-def incomplete(specs: Iterable[Json], repetitions: int) -> Iterator[Problem]:
+def incomplete(records: Iterable[Json], repetitions: int) -> Iterator[Problem]:
     """Repetitions and controls that a column lacks. A column is a dataset, a rate, an architecture and a protocol."""
     columns: defaultdict[tuple[Any, ...], defaultdict[str, list[Json]]] = defaultdict(lambda: defaultdict(list))
-    for spec in specs:
-        if not _converged(spec):
-            columns[column_of(spec)][method_of(spec)].append(spec)
+    for record in records:
+        if not _converged(spec := record["spec"]):
+            columns[column_of(spec)][method_of(record)].append(spec)
     for (name, *_), methods in columns.items():
         for rows in methods.values():
             yield from _missing_repetitions(f"{_named(rows[0])} on {name}", rows, repetitions)
@@ -112,9 +114,11 @@ def column_of(spec: Json) -> tuple[Any, ...]:
     return name, dataset["fingerprint"], dataset["split"], spec["protocol_hash"]
 
 
-def method_of(spec: Json) -> str:
-    """Names and changed options of what a leaderboard row is made of."""
-    return digest([told(spec[part]) for part in ("selector", "synth", "evaluator")])
+def method_of(record: Json) -> str:
+    """Names and changed options of what a leaderboard row is made of, and the models that it used."""
+    models = [record["provenance"][role] for role in MODELS]
+    parts = [told(record["spec"][part]) for part in ("selector", "synth", "evaluator")]
+    return digest([parts, [model["sha256"] if model else None for model in models]])
 
 
 def _named(spec: Json) -> str:

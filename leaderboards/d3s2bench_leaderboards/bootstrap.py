@@ -16,6 +16,8 @@ from d3s2bench_leaderboards.rows import Row
 from d3s2bench_leaderboards.significance import ALPHA, t_quantile
 
 Floats = NDArray[np.float64]
+NORMAL = 1.959963984540054
+"""How many standard errors a two-sided 95 % interval of the normal distribution reaches."""
 MEMORY = 2**26
 """Bytes that a batch of resamples may take."""
 TEMPORARIES = 6
@@ -54,7 +56,8 @@ def difference_interval(a: Floats, b: Floats, resamples: int = 2000, block: int 
     counts over the images and takes the mIoU of each repetition from the sums. A resample without a labelled pixel
     has no mIoU and does not count. Two-way layout: Owen, The Pigeonhole Bootstrap, Annals of Applied Statistics 1,
     2007. ``block`` neighbours are drawn together, in a circle: frames of a video are no independent images (Politis
-    and Romano, A circular block-resampling procedure, 1992). Percentiles are those of :func:`_edges`.
+    and Romano, A circular block-resampling procedure, 1992). Percentiles are stretched about the mean, see
+    :func:`_stretch`.
 
     Raises:
         StoreError: the shapes differ, so they are not counts of the same repetitions and images.
@@ -64,19 +67,21 @@ def difference_interval(a: Floats, b: Floats, resamples: int = 2000, block: int 
     rng = np.random.default_rng(seed)
     means = np.concatenate(list(_means(a, b, resamples, block, rng)))
     known = means[~np.isnan(means)]
-    low, high = np.quantile(known, _edges(len(a))) if known.size else (math.nan, math.nan)
+    if not known.size:
+        return Interval(math.nan, math.nan)
+    centre = float((miou(a.sum(axis=1)) - miou(b.sum(axis=1))).mean())
+    low, high = centre + _stretch(len(a)) * (np.quantile(known, (ALPHA / 2, 1 - ALPHA / 2)) - centre)
     return Interval(float(low), float(high))
 
 
-def _edges(repetitions: int) -> tuple[float, float]:
-    """Which percentiles bound 95 %: with n repetitions those of a t interval, for plain ones are too narrow by
-    √((n − 1) / n) and by what t is wider than the normal distribution (Hesterberg, What Teachers Should Know About
-    the Bootstrap, The American Statistician 69, 2015, § 3.3). Of one repetition the images alone vary."""
+def _stretch(repetitions: int) -> float:
+    """By how much plain percentiles of n repetitions are too narrow: √((n − 1) / n), and what t is wider than the
+    normal distribution (Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician 69, 2015,
+    § 3.3). Wider percentiles, as there, end at the outermost resamples where n is small. Of one repetition the images
+    alone vary."""
     if repetitions < 2:
-        return ALPHA / 2, 1 - ALPHA / 2
-    reach = t_quantile(repetitions - 1) * math.sqrt(repetitions / (repetitions - 1))
-    below = math.erfc(reach / math.sqrt(2)) / 2
-    return below, 1 - below
+        return 1.0
+    return t_quantile(repetitions - 1) * math.sqrt(repetitions / (repetitions - 1)) / NORMAL
 
 
 def _means(a: Floats, b: Floats, resamples: int, block: int, rng: np.random.Generator) -> Iterator[Floats]:
@@ -123,10 +128,12 @@ class CountsFolder:
         ours, theirs = (self._stacked([row.records[seed] for seed in common]) for row in (a, b))
         return difference_interval(ours, theirs, resamples, block)
 
-    def pixels(self, record: Json) -> Floats:
-        """``(C,)`` labelled pixels of each class in the split that a record was scored on."""
-        summed: Floats = _read(self._file(record), record["confusion"]["sha256"])[:, 1].sum(axis=0)
-        return summed
+    def train_share(self, record: Json) -> Floats:
+        """``(C,)``: the share of each class among the pixels of train, which head, middle and tail follow from; where
+        older counts do not have it, its labelled pixels in the split that was scored."""
+        file, sha256 = self._file(record), record["confusion"]["sha256"]
+        share = _read_share(file, sha256)
+        return _read(file, sha256)[:, 1].sum(axis=0) if share is None else share
 
     def _stacked(self, records: list[Json]) -> Floats:
         read = [_read(self._file(record), record["confusion"]["sha256"]) for record in records]
@@ -149,3 +156,11 @@ def _read(file: Path, sha256: str) -> Floats:
         if "per_image" not in counts:
             raise StoreError(f"{file} has no counts per image: score it again, or leave the tests out")
         return margins(counts["per_image"])
+
+
+@lru_cache(maxsize=64)
+def _read_share(file: Path, sha256: str) -> Floats | None:
+    if not file.is_file():
+        raise StoreError(f"{file}, the counts of record {file.stem}, is missing: give the folder of the records")
+    with np.load(file, allow_pickle=False) as counts:
+        return np.asarray(counts["train_share"], np.float64) if "train_share" in counts else None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from d3s2bench import plain
 
 LONGEST = 80
+SPECIAL = re.compile(r"[\\|`<\[]")
+"""What begins something else than text: a cell, code, HTML, a link."""
 
 
 def cut(text: str, longest: int = LONGEST) -> str:
@@ -16,8 +19,8 @@ def cut(text: str, longest: int = LONGEST) -> str:
 
 
 def escape(text: str) -> str:
-    """One line without what would end a cell or steer a terminal."""
-    return plain(text).replace("\\", "\\\\").replace("|", "\\|").strip()
+    """One line without what would end a cell, be read as HTML or as a link, or steer a terminal."""
+    return SPECIAL.sub(r"\\\g<0>", plain(text)).strip()
 
 
 def percent(rate: float) -> str:
@@ -61,5 +64,5 @@ def table(columns: Mapping[str, Sequence[str]], left: Collection[str]) -> str:
 
     known = {header: cells for header, cells in columns.items() if any(cells)}
     aligned = ["left" if header in left else "right" for header in known]
-    text: str = pd.DataFrame(known).to_markdown(index=False, disable_numparse=True, colalign=aligned)
+    text: str = pd.DataFrame(known, dtype=object).to_markdown(index=False, disable_numparse=True, colalign=aligned)
     return text

@@ -37,7 +37,7 @@ class Method:
         controls of the rows with the same selector, but methods in their own right, too: selection alone, layout alone.
         """
         soft = self.labels.name == "soft"
-        return self.synth.name == REAL.name and (soft or self.selector.name == RANDOM.name)
+        return self.synth.name == REAL.name and (soft or self.selector == RANDOM)
 
 
 @dataclass(frozen=True)

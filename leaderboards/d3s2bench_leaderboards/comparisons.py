@@ -22,13 +22,18 @@ class Comparison:
     p: float
     corrected: float
     """p after Holm's correction for the comparisons of the family."""
-    enough: bool
-    """Whether so few repetitions can show a difference as the first of so many comparisons."""
+    least: float
+    """The least corrected p that so many repetitions can give, as the first of so many comparisons."""
     improvement: float
 
     @property
     def different(self) -> bool:
         return self.corrected <= ALPHA
+
+    @property
+    def enough(self) -> bool:
+        """Whether the repetitions can show a difference at all."""
+        return not math.isnan(self.p) and self.least <= ALPHA
 
 
 def compare_all(pairs: Sequence[tuple[Row, Row]]) -> list[Comparison]:
@@ -44,7 +49,7 @@ def compare_all(pairs: Sequence[tuple[Row, Row]]) -> list[Comparison]:
             mean=sum(gap) / len(gap) if gap else math.nan,
             p=p[k],
             corrected=corrected[k],
-            enough=not math.isnan(p[k]) and resolution(len(gap)) * family <= ALPHA,
+            least=min(1.0, resolution(len(gap)) * max(1, family)),
             improvement=improvement(*([row.metric.sign * score for score in row.scores.values()] for row in pair)),
         )
         for k, (pair, gap) in enumerate(zip(pairs, gaps, strict=True))
@@ -74,8 +79,7 @@ def podium(rows: Sequence[Row]) -> Podium:
         return Podium()
     tested = compare_all([(row, ranked[0]) for row in ranked[1:]])
     if not any(test.enough for test in tested):
-        family = sum(not math.isnan(test.p) for test in tested)
-        return Podium(least_p=min(1.0, resolution(max(test.n for test in tested)) * max(1, family)))
+        return Podium(least_p=min(test.least for test in tested))
     alike = (test.row.setting for test in tested if test.enough and not test.different)
     return Podium(frozenset((ranked[0].setting, *alike)), ranked[1].setting)
 

@@ -11,9 +11,11 @@ from typing import Any
 from d3s2bench_leaderboards.rows import Part, Row
 
 Key = tuple[Any, ...]
-REFERENCES = {name: Part(name, ()) for name in ("random", "full", "real", "layout")}
+REFERENCES = {name: Part(name, ()) for name in ("full", "real", "layout")}
 """They go by their names: their options tell none of them apart as a control."""
-RANDOM, FULL, REAL, LAYOUT = REFERENCES.values()
+FULL, REAL, LAYOUT = REFERENCES.values()
+RANDOM = Part("random", ())
+"""With its default options alone: a stratified draw is a method, not chance."""
 ANY = "any"
 SIGNS = (1, -1, -1, 1)
 
@@ -36,6 +38,11 @@ class Controls:
             self._columns[_column(row)].append(row)
             for key, near in product(_keys(row), product(*((trait, ANY) for trait in _traits(row)))):
                 self._rows[key][near].append(row)
+
+    @property
+    def columns(self) -> Iterable[list[Row]]:
+        """The rows of each dataset, rate, architecture and protocol."""
+        return self._columns.values()
 
     def beside(self, row: Row) -> list[Row]:
         """All rows of the same dataset, rate, architecture and protocol, the row itself among them."""

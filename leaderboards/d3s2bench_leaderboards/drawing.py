@@ -184,16 +184,12 @@ def _curve(axes: Axes, curve: Curve, by_class: bool) -> Artist:
     x, mean = [p.x for p in curve.points], [p.mean for p in curve.points]
     style = {"color": colour, "marker": mark, "linestyle": dashes, "markeredgecolor": "white"}
     (line,) = axes.plot(x, mean, **style, linewidth=0.6 if by_class else None)
-    low, high = zip(*(_span(p.mean, p.std) for p in curve.points), strict=True)
+    low, high = zip(*((p.mean - p.std, p.mean + p.std) for p in curve.points), strict=True)  # one number has no band
     if len(x) > 1 and not by_class:
         axes.fill_between(x, low, high, color=colour, alpha=0.14, linewidth=0)
     elif not by_class:
         axes.vlines(x, low, high, color=colour, linewidth=0.9)
     return line
-
-
-def _span(mean: float, std: float) -> tuple[float, float]:
-    return (mean, mean) if math.isnan(std) else (mean - std, mean + std)
 
 
 def _axes(axes: Axes, panel: Panel) -> None:

@@ -21,6 +21,7 @@ PARTS = (
     "teacher alone",
     "beyond the teacher",
     "beyond the teacher, soft labels",
+    "on random masks",
     "interaction",
 )
 Contrast = tuple[str, tuple[Row | None, ...]]
@@ -50,7 +51,9 @@ def gains(rows: Sequence[Row], controls: Controls | None = None, named: Names | 
     same generator and the same options where both have them; over the photographs, S+X − S+real (of layout that is
     the part synthesizer); together, S+X − random+real; beyond the teacher, S+X − S+real with soft labels; interaction
     of selector and synthesizer, (S+X − S+real) − (random+X − random+real). teacher alone: S+real with soft labels −
-    S+real.
+    S+real. on random masks: random+X − random+real.
+
+    So selector, synthesizer and guidance add up to together; and so do selector, on random masks and interaction.
 
     ``n`` counts the repetitions that all rows of a difference have; ``mean`` and ``std`` (sample) are over these, in
     mIoU; ``low`` and ``high`` bound the 95 % interval of the paired t test. All but the mean are missing for n = 1.
@@ -64,7 +67,11 @@ def gains(rows: Sequence[Row], controls: Controls | None = None, named: Names | 
 def _contrasts(row: Row, controls: Controls) -> Iterator[Contrast]:
     """The parts that a row is the left-hand side of."""
     s = row.setting
-    if s.selector.name in (RANDOM.name, FULL.name):
+    if s.selector.name == FULL.name:
+        return
+    if s.selector == RANDOM:
+        if s.synth.name != REAL.name and s.labels.name == "hard":
+            yield "on random masks", (row, controls.random_real(row))
         return
     real, soft = controls.selector_real(row), controls.selector_real(row, "soft")
     match s.synth.name == REAL.name, s.labels.name:

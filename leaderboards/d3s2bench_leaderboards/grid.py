@@ -132,7 +132,8 @@ def _axes(view: View, found: Sequence[Mapping[str, str]]) -> tuple[Key, Key]:
     if twice := {name for name in (*view.rows, *view.columns) if (*view.rows, *view.columns).count(name) > 1}:
         raise ConfigError(f"'{min(twice)}' is named twice among the rows and columns: name it once")
     method = METHOD if any(facets["labels"] != "hard" for facets in found) else METHOD[:2]
-    stub = view.rows or tuple(name for name in method if name not in view.columns) or SETUP
+    stub = view.rows or tuple(name for name in method if name not in view.columns)
+    stub = stub or tuple(name for name in SETUP if name not in view.columns)
     head = view.columns or tuple(name for name in SETUP if name not in stub)
     left = (name for name in (*SETUP, *METHOD) if name not in (*stub, *head))
     return (*stub, *(name for name in left if len({facets[name] for facets in found}) > 1)), (*head, *TRAINED)

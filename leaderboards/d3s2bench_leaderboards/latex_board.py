@@ -17,6 +17,7 @@ from d3s2bench_leaderboards.view import METHOD
 
 MISSING, RANK = "--", "rank"
 PLUS_MINUS, STAR, FEW = r"$\pm$", r"\rlap{$^*$}", r"$^\dagger$"
+FEW_TO_TELL = rf"\rlap{{{FEW}}}"
 GREY = r"\rowcolor[gray]{.92}"
 TITLES = {"synth": "synthesizer", "arch": "architecture"}
 FLOOR = "std over training seeds alone"
@@ -50,7 +51,7 @@ class Written:
         return (rf"\underline{{{mean}}}" if entry.second else mean) + spread
 
     def _delta(self, entry: Entry) -> str:
-        star = STAR if entry.different else ""
+        star = STAR if entry.different else FEW_TO_TELL if entry.untested else ""
         return "" if entry.delta is None else quantity(entry.delta, self.metric, "+") + star
 
     def _full(self, entry: Entry) -> str:

@@ -19,12 +19,12 @@ MARKS = {
     f"& {MISSING} ": r"{-}{-}: no record.",
     f"& {RANK} ": "rank: mean over the columns, of the methods that all columns have; the full train set has none.",
     STAR: r"$^*$: differs from random + real.",
-    r"\textbf": "Bold: the best and all that are not significantly worse, controls included.",
+    r"\textbf": "Bold: the best and all with as many repetitions that are not significantly worse, controls included.",
     r"\underline": "Underlined: the second mean.",
 }
 """What stands in the table → what it means; no name of a method looks like that once it is escaped."""
 TEST = rf"""Tested by two-sided sign flips over common repetitions, exact up to {EXACT} of them, with Holm's correction
-within a column, $\alpha = {ALPHA}$."""
+among the methods of one dataset, rate, architecture and protocol, $\alpha = {ALPHA}$."""
 STAGES: Mapping[str, tuple[str, Callable[[Row], str]]] = {
     "train": ("training", lambda row: row.setting.method),
     "select": ("selection", lambda row: row.setting.selector.name),
@@ -44,7 +44,7 @@ def sentences(grid: Grid, tables: str, metric: Metric) -> Iterator[str]:
     if GREY in tables:
         yield f"Grey: {_grey(grid)}."
     if FEW in tables:
-        least = min(each.podium.least_p for each in grid.marked if each.podium.least_p is not None)
+        least = min(each.least_p for each in grid.marked if each.least_p is not None)
         yield f"{FEW}: not enough repetitions: the corrected p cannot be under {number(least, '.2g')}."
     if len({each.column.protocol for each in grid.marked}) > 1:
         yield "Columns of different protocols are not comparable."
@@ -102,7 +102,7 @@ def _varying(stage: str, rows: Sequence[Row]) -> str:
 def _trained_on(rows: Iterable[Row]) -> set[str]:
     records = (record for row in rows for record in row.records.values())
     models = (record["provenance"][kind] for record in records for kind in MODELS)
-    return {model["trained_on"] for model in models if model}
+    return {model["trained_on"] or "data that is not known" for model in models if model}
 
 
 def references(rows: Sequence[Row], grid: Grid, metric: Metric) -> Iterator[str]:

@@ -22,13 +22,15 @@ from d3s2bench_leaderboards.tex import escape, number
 if TYPE_CHECKING:
     from d3s2bench_leaderboards.latex import Latex
 
+LEAST_P = 0.0001
+"""The least p that four decimals can say."""
 CLAIMED = r"""Claimed: what others published, under their own protocols; not measured here, not comparable with the rows
 above."""
 BEHIND = r"""Against random + real, over the n repetitions that both have: mean paired difference, p of the
 sign-flip test, p corrected within the column (Holm), and the share of all pairs of repetitions in which the method is
 better (ties half)."""
-INTERVAL = r"""Interval: 95\,\%%, bootstrap over repetitions and %s, the same images for both, as wide as a t interval
-where repetitions alone vary."""
+INTERVAL = r"""Interval: 95\,\%%, bootstrap over repetitions and %s, the same images for both, stretched to the width
+of a t interval."""
 
 
 def tables(scope: Scope, options: Latex) -> str:
@@ -97,4 +99,4 @@ def _interval(test: Comparison, counts: CountsFolder, options: Latex) -> str:
 
 
 def _p(p: float) -> str:
-    return "" if math.isnan(p) else number(p, ".4f")
+    return "" if math.isnan(p) else number(p, ".4f") if p >= LEAST_P else f"$<${LEAST_P:.4f}"

@@ -26,6 +26,8 @@ class Entry:
     second: bool
     different: bool
     """Significantly from random + real."""
+    untested: bool
+    """Whether there are too few repetitions to tell that."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,23 @@ class Marked:
         return noise_floor(self.column.rows.values())
 
     @cached_property
-    def _different(self) -> set[Setting]:
-        return {test.row.setting for test in self.comparisons if test.different}
+    def least_p(self) -> float | None:
+        """The least corrected p there could be, of the tests with too few repetitions; None where there is none."""
+        few = [test.least for test in self.comparisons if not (test.enough or test.different)]
+        return min([*few, *([] if self.podium.least_p is None else [self.podium.least_p])], default=None)
+
+    @cached_property
+    def _tests(self) -> dict[Setting, Comparison]:
+        return {test.row.setting: test for test in self.comparisons}
 
     def entry(self, row: Row) -> Entry:
+        test = self._tests.get(row.setting)
         return Entry(
             row,
             paired_difference(row, self.controls.random_real(row)),
             percent_of(row, self.controls.converged(row)),
             row.setting in self.podium.best,
             row.setting == self.podium.second,
-            row.setting in self._different,
+            test is not None and test.different,
+            test is not None and not (test.enough or test.different),
         )

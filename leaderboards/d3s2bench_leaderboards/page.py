@@ -148,7 +148,7 @@ class _Table:
             "protocol": texts[-1],
             "whole": column[-1],
             "repetitions": alone.column.repetitions if alone else "",
-            "few": any(each.podium.least_p is not None for each in marked),
+            "few": any(each.least_p is not None for each in marked),
             "floor": "" if math.isnan(floor) else cells.quantity(floor, self.metric.unit),
         }
 
@@ -179,7 +179,7 @@ class _Table:
             "delta": "" if entry.delta is None else cells.quantity(entry.delta, unit, "+"),
             "percent": "" if entry.percent is None else f"{entry.percent:.1f}",
             "n": len(row.records),
-            "marks": [mark for mark in ("best", "second", "different") if getattr(entry, mark)],
+            "marks": [mark for mark in ("best", "second", "different", "untested") if getattr(entry, mark)],
             "sort": {"score": row.mean, "delta": entry.delta, "percent": entry.percent, "n": len(row.records)},
         }
 

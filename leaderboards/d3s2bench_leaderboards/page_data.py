@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
@@ -45,7 +46,10 @@ def _detail(row: Row, base: str) -> dict[str, Any]:
     own = [] if shared else [_command(record) for record in records]
     runs = [[seed, _finite(row.scores.get(seed)), record["id"]] for seed, record in row.records.items()]
     iou = [[_finite(point.mean), _finite(point.std)] for point in class_points(row)]
-    return {"command": shared, "commands": own, "runs": runs, "iou": iou, "base": base, "facts": _facts(row)}
+    return {"command": shared, "commands": own, "runs": runs, "iou": iou, "base": base} | {
+        "explain": f"d3s2bench explain {shlex.quote(plain(f'{base}{runs[0][2]}.json'))}",
+        "facts": _facts(row),
+    }
 
 
 def _facts(row: Row) -> list[list[str]]:

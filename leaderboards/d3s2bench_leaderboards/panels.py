@@ -159,7 +159,9 @@ def _against_cost(groups: Iterable[list[Column]], kind: str, label: str, chosen:
             first, costs = columns[0], [point.x for curve in curves for point in curve.points]
             about = f"{first.dataset}, {first.arch}, {_trained(first)}"
             log = max(costs) / DECADE > min(costs)
-            yield Panel(kind, first.dataset, about, xlabel, label, curves, left_out, log=log, front=_front(curves))
+            score = next(iter(first.rows.values())).metric.sign > 0  # two costs have no front
+            front = _front(curves) if score else ()
+            yield Panel(kind, first.dataset, about, xlabel, label, curves, left_out, log=log, front=front)
 
 
 def _curves(
@@ -189,14 +191,14 @@ def _front(curves: Iterable[Curve]) -> tuple[tuple[float, float], ...]:
 
 
 def _by_class(column: Column, chosen: Chosen, counts: CountsFolder | None) -> Panel | None:
-    """IoU of each class with ground truth, from the class with the most pixels in the scored split to the least."""
+    """IoU of each class with ground truth, from the class with the most pixels in train to the least: head to tail."""
     found = [method for method in chosen.styles if method in column.rows]
     rows = {method: column.rows[method] for method in (*found[: LEGIBLE - 1], *found[-1:])}
     if not rows:
         return None
     record = next(iter(next(iter(rows.values())).records.values()))
     classes = record["spec"]["dataset"]["classes"]
-    pixels = counts.pixels(record) if counts else None
+    pixels = counts.train_share(record) if counts else None
     present = [k for k, iou in enumerate(record["metrics"]["per_class_iou"]) if iou is not None and k < len(classes)]
     order = sorted(present, key=lambda k: (0 if pixels is None else -pixels[k], k))
     curves = (chosen.curve(method, _placed(class_points(row), order)) for method, row in rows.items())
@@ -204,7 +206,7 @@ def _by_class(column: Column, chosen: Chosen, counts: CountsFolder | None) -> Pa
     if not drawn:
         return None
     about = f"{column.dataset}, {cells.percent(column.rate)}, {column.arch}, {_trained(column)}"
-    how = "class" if pixels is None else "class, from most to fewest pixels"
+    how = "class" if pixels is None else "class, from most to fewest train pixels"
     ticks = tuple((x, classes[k]) for x, k in enumerate(order, 1))
     return Panel("classes", column.dataset, about, how, "IoU (%)", drawn, len(column.rows.keys() - rows.keys()), ticks)
 

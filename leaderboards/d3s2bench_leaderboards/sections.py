@@ -66,7 +66,7 @@ def looks(records: Iterable[Json]) -> list[tuple[tuple[str, str], tuple[int, int
 
 
 def _evaluations(dataset: str, split: str, number: int, configurations: int) -> str:
-    name = cells.escape(dataset).replace("`", "'")
+    name = cells.escape(dataset.replace("`", "'"))
     times, with_ = _plural(number, "time"), _plural(configurations, "configuration")
     return f"`{name}` {cells.escape(split)} was evaluated {times}, with {with_}."
 

@@ -101,13 +101,19 @@ def _condition(text: str) -> Callable[[Setting], bool]:
     key, sign, wanted = found["key"], found["sign"], [value.strip() for value in found["values"].split(",")]
     if key not in FACETS:
         raise unknown_name("key of a condition", key, FACETS)
+    if key == "rate":
+        rates = [_rate(value) for value in wanted]
+        return lambda setting: _at_rate(setting, rates, sign == "=")
     return lambda setting: any(_is(setting, key, value) for value in wanted) == (sign == "=")
 
 
+def _at_rate(setting: Setting, rates: Sequence[float], wanted: bool) -> bool:
+    """The full train set is the reference of every rate, of those that are not left out, too."""
+    return setting.selector.name == "full" or any(math.isclose(setting.rate, rate) for rate in rates) == wanted
+
+
 def _is(setting: Setting, key: str, wanted: str) -> bool:
-    """The full train set is the reference of every rate. A protocol goes by its first digits."""
-    if key == "rate":
-        return setting.selector.name == "full" or math.isclose(setting.rate, _rate(wanted))
+    """A protocol goes by its first digits."""
     value = str(facet(setting, key))
     return value.startswith(wanted) if key == "protocol" else fnmatchcase(value, wanted)
 

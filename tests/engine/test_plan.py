@@ -451,6 +451,14 @@ def test_a_set_made_elsewhere_is_scored_by_its_content(tiny: Path, tmp_path: Pat
     assert len(key("/a", "1")) == 2
 
 
+def test_a_set_made_elsewhere_stands_at_the_rate_that_gives_as_many_images(tiny: Path, tmp_path: Path) -> None:
+    """3 of 19 images are 15.8 %, but whoever asks for 16 % gets 3, too: then they share a column."""
+    for split in ("images", "annotations"):
+        (tiny / split / "train/019.png").unlink()
+    plan = planner_of(fake_config(tiny, tmp_path / "runs")).external(Path("/a"), "1", 3, FOREIGN)
+    assert plan.nodes[plan.records[0]].run["spec"]["rate"] == 0.16
+
+
 def test_a_set_larger_than_the_train_split_is_refused(tiny: Path, tmp_path: Path) -> None:
     planner = planner_of(fake_config(tiny, tmp_path / "runs"))
     with pytest.raises(BudgetError, match="/a holds 21 images, more than the 20 of tiny's train split"):

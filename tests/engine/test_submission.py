@@ -149,10 +149,11 @@ def test_what_is_published_for_a_dataset_is_the_default_there(dataset: str) -> N
     configured._sizes = {dataset: (96, 72)}  # what its files would say
     evaluator = configured.component("evaluator", "torch")[0]
     protocol = configured.protocol(evaluator, Cell(dataset, "random", "real", "torch", "segformer-b0", 0.01, 0))
-    spec = {"evaluator": {"name": "torch"}, "arch": "segformer-b0", "dataset": {"name": dataset}, "protocol": protocol}
-    assert foreign_protocol({"spec": spec}) is None
+    spec: dict[str, Any] = {"arch": "segformer-b0", "dataset": {"name": dataset}, "protocol": protocol}
+    spec["evaluator"] = {"name": "torch", "options": {}}
+    assert foreign_protocol({"preset": None, "spec": spec}) is None
     foreign = spec | {"protocol": protocol | {"batch_size": 3}, "protocol_hash": "0" * 64}
-    assert "batch_size is 3" in str(foreign_protocol({"spec": foreign}))
+    assert "batch_size is 3" in str(foreign_protocol({"preset": None, "spec": foreign}))
 
 
 def test_a_missing_repetition_is_refused(submission: Path) -> None:

@@ -17,9 +17,12 @@ from typer.testing import CliRunner
 from d3s2bench.cli.app import app
 from d3s2bench.files import digest, file_sha256, load_npz, read_json, save_npz, write_json
 from d3s2bench.metrics import scores
+from d3s2bench.plugins import options_of, registry
+from d3s2bench.protocols import default_protocol
 from d3s2bench.seeds import derive_seed
 from d3s2bench.upkeep import submission_folder
 from d3s2bench.upkeep.submission import MANIFEST, check, create
+from d3s2bench.upkeep.submission_claims import foreign_protocol
 
 STUDY = Path(__file__).parents[2] / "docs" / "records" / "scenes-1pct" / "records"
 METHOD, CONTROL = ("balanced", "guided", "unet"), ("random", "real", "unet")
@@ -105,7 +108,7 @@ def seeds(**values: Any) -> Callable[[Any], object]:
     return lambda record: record["provenance"]["seeds"].update(values)
 
 
-def model(role: str, trained_on: str) -> Callable[[Any], object]:
+def model(role: str, trained_on: str | None) -> Callable[[Any], object]:
     return lambda record: record["provenance"][role].update(trained_on=trained_on)
 
 
@@ -138,7 +141,11 @@ def model(role: str, trained_on: str) -> Callable[[Any], object]:
         (spec(rate=0.02), "its set has 20 images: 2 % of 2000 are 40"),
         (lambda record: record["provenance"].update(teacher=None), "its synth 'guided' uses a teacher, which its prov"),
         (lambda record: record["provenance"].update(generator=None), "its synth 'guided' uses a generator, which its"),
-        (model("teacher", "scenes/test"), "its teacher was trained on scenes/test: only the train split"),
+        (model("teacher", "scenes/test"), "its teacher was trained on scenes/test: of scenes, only the train split"),
+        (model("teacher", None), "its teacher does not say what it was trained on"),
+        (model("teacher", "train+val"), "its teacher was trained on train+val: of scenes, only"),
+        (model("generator", "scenes"), "its generator was trained on scenes: of scenes, only"),
+        (model("generator", "all of Scenes"), "its generator was trained on all of Scenes"),
         (model("generator", "Scenes/train+val"), "its generator was trained on Scenes/train+val"),
         (lambda record: record.update(created="9999-12-31T23:59:59Z"), "was made in the future: 9999-12-31T23:59:59Z"),
         (lambda record: record.update(created="2026-13-01T00:00:00Z"), "was made at no time: 2026-13-01T00:00:00Z"),
@@ -163,11 +170,46 @@ def test_what_is_not_known_here_is_left(tampered: Path) -> None:
     assert refusals(tampered) == []
 
 
-def test_a_set_that_was_made_elsewhere_has_seeds_of_its_own(tampered: Path) -> None:
+@pytest.mark.parametrize(
+    ("seed", "refused"),
+    [(None, False), (derive_seed("synthesise", 0), False), (derive_seed("synthesise", 7), False), (12345, True)],
+)
+def test_a_set_that_was_made_elsewhere_is_one_of_some_repetition(
+    tampered: Path, seed: int | None, refused: bool
+) -> None:
     for file in files(tampered):
         edit(file, lambda record: record["provenance"].update(selection=None))
-        edit(file, seeds(select=None, synthesise=derive_seed("synthesise", 0)))
-    assert refusals(tampered) == []
+        edit(file, seeds(select=None, synthesise=seed))
+    assert any("its seed to synthesise is 12345" in line for line in refusals(tampered)) == refused
+    assert bool(refusals(tampered)) == refused
+
+
+def test_the_protocol_of_a_papers_preset_is_no_foreign_one() -> None:
+    torch, size = registry().create("evaluator", "torch"), (512, 512)
+    protocol = default_protocol(torch, "mask2former-swin-s", "ade20k", size) | {
+        "backbone": "microsoft/swin-small-patch4-window7-224",
+        "backbone_sha256": "ab" * 32,
+        **{"iterations": 10_000, "threads": 1, "device": "cuda"},
+    }
+    spec = {
+        "protocol": protocol,
+        "protocol_hash": "0" * 64,
+        "arch": "mask2former-swin-s",
+        "dataset": {"name": "ade20k"},
+    }
+    spec["evaluator"] = {"name": "torch", "options": options_of(torch)}
+    assert foreign_protocol({"preset": "d3s2/ade20k-1pct", "spec": spec}) is None
+    assert "backbone is" in str(foreign_protocol({"preset": None, "spec": spec}))
+    assert "backbone is" in str(foreign_protocol({"preset": "smoke", "spec": spec}))
+    spec["protocol"] = protocol | {"learning_rate": 1.0}
+    assert "learning_rate is 1.0" in str(foreign_protocol({"preset": "d3s2/ade20k-1pct", "spec": spec}))
+
+
+def test_another_generator_is_another_method(tampered: Path) -> None:
+    """So that nobody picks the best of two for each repetition."""
+    for file in files(tampered)[:2]:
+        edit(file, lambda record: record["provenance"]["generator"].update(sha256="b" * 64))
+    assert any("repetition" in line and "missing" in line for line in refusals(tampered))
 
 
 def test_a_held_out_split_has_a_fingerprint_of_its_own(tampered: Path) -> None:

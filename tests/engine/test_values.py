@@ -75,3 +75,16 @@ def test_values_are_frozen(value: object) -> None:
     field = dataclasses.fields(value)[0].name  # type: ignore[arg-type]
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(value, field, None)
+
+
+@pytest.mark.parametrize(
+    ("images", "total", "rate"), [(4, 367, 0.01), (20, 2000, 0.01), (202, 20210, 0.01), (18, 367, 0.05), (3, 3, 1.0)]
+)
+def test_so_many_images_are_a_rate_that_people_write(images: int, total: int, rate: float) -> None:
+    assert Budget.of_images(images, total) == Budget(images, total, rate) == Budget.from_rate(rate, total)
+
+
+@given(st.integers(1, 200_000), st.data())
+def test_a_rate_of_images_gives_as_many(total: int, data: st.DataObject) -> None:
+    images = data.draw(st.integers(1, total))
+    assert Budget.from_rate(Budget.of_images(images, total).rate, total).images == images

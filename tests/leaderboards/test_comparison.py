@@ -90,6 +90,14 @@ def test_full_serves_every_rate_and_the_converged_one_every_number_of_iterations
     assert sorted(small.vs_full.dropna()) == [-20.0, -20.0]
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_stratified_draw_is_a_method_and_no_control(turn: int) -> None:
+    stratified = record("random", miou=22.0, options={"stratify": "presence"})
+    table = comparison([record("random", miou=15.0), stratified, record("balanced", miou=20.0)][::turn])
+    assert row(table, "balanced")["vs_random"] == 5
+    assert table["vs_random"].sort_values().dropna().tolist() == [5, 7]
+
+
 def test_soft_labels_are_measured_against_hard_controls() -> None:
     table = comparison([record(miou=10.0), record(miou=13.0, labels="soft", teacher="t"), record("full", miou=40.0)])
     soft = row(table, "random", labels="soft")

@@ -17,6 +17,7 @@ from d3s2bench import ConfigError, PluginError, StoreError
 from d3s2bench_leaderboards.bootstrap import CountsFolder
 from d3s2bench_leaderboards.columns import board
 from d3s2bench_leaderboards.figures import KINDS, Figures
+from d3s2bench_leaderboards.metrics import metric
 from d3s2bench_leaderboards.panels import Panel, choose, panels
 from d3s2bench_leaderboards.rows import gather
 from d3s2bench_leaderboards.svg import round_numbers, svg
@@ -62,13 +63,20 @@ def test_the_front_is_what_nothing_beats() -> None:
     assert panel.front == ((100, 10.0), (300, 30.0), (500, 31.0))
 
 
-def test_classes_stand_from_most_to_fewest_pixels_of_the_counts() -> None:
+def test_two_costs_have_no_front() -> None:
+    made = board(gather([record("random", size=100), record("a", size=200)], metric("seconds")))
+    (panel,) = panels(made, "seconds", choose(made, 8), None, ("bytes",))
+    assert panel.front == ()
+
+
+def test_classes_stand_from_most_to_fewest_pixels_of_train() -> None:
+    """As head, middle and tail do."""
     one = json.loads(next((STUDY / "records").glob("*.json")).read_text(encoding="utf-8"))
     (panel,) = drawn([one], "classes", counts=CountsFolder(STUDY))
     import numpy as np
 
     with np.load(STUDY / "records" / one["confusion"]["path"]) as counts:
-        pixels = dict(zip(one["spec"]["dataset"]["classes"], counts["total"].sum(axis=1), strict=True))
+        pixels = dict(zip(one["spec"]["dataset"]["classes"], counts["train_share"], strict=True))
     assert [name for _, name in panel.ticks] == sorted(pixels, key=lambda name: -pixels[name])
     iou = dict(zip(one["spec"]["dataset"]["classes"], one["metrics"]["per_class_iou"], strict=True))
     assert [p.mean for p in panel.curves[0].points] == [iou[name] for _, name in panel.ticks]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import subprocess
 import sys
 
@@ -69,7 +70,7 @@ def test_markdown_lists_what_failed_in_one_line_each() -> None:
     bad = record("dfss", miou=None, reason="no | such\n\n# file\x1b[31m")
     text = Markdown().render([*RECORDS, bad])
     assert text.splitlines()[-1] == (
-        f"- {bad['id']}: scenes, 1 %, unet, dfss + real, hard labels, seed 0: failed: no \\| such  # file [31m"
+        f"- {bad['id']}: scenes, 1 %, unet, dfss + real, hard labels, seed 0: failed: no \\| such  # file \\[31m"
     )
 
 
@@ -134,6 +135,22 @@ def test_a_column_of_the_full_train_set_alone_ranks_nothing() -> None:
     assert sorted(rank for rank in ranks.values() if rank == rank) == [1, 2]
 
 
+@pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", "[x](javascript:alert(1))", "\ud800"])
+def test_names_are_texts_in_every_reading_of_markdown(hostile: str) -> None:
+    text = Markdown().render([record(hostile, seed=seed, dataset="a") for seed in (0, 1)])
+    assert not re.search(r"(?<!\\)[<\[]", text)
+    text.encode()
+
+
+def test_csv_has_the_tests_against_random_real() -> None:
+    records = [record("random", miou=20.0 + k, seed=k) for k in range(6)]
+    records += [record("a", miou=25.0 + k, seed=k) for k in range(6)] + [record("b", miou=20.5, seed=0)]
+    lines = {line["selector"]: line for line in csv.DictReader(io.StringIO(Csv().render(records)))}
+    assert (lines["a"]["p"], lines["a"]["p_holm"], lines["a"]["better"]) == ("0.03125", "0.0625", str(35.5 / 36))
+    assert (lines["b"]["p"], lines["b"]["p_holm"]) == ("1.0", "1.0")
+    assert (lines["random"]["p"], lines["random"]["better"]) == ("", "")
+
+
 def test_csv_is_unrounded() -> None:
     rows = list(csv.DictReader(io.StringIO(Csv().render(RECORDS))))
     assert float(rows[0]["miou"]) == (24.77 + 25.21) / 2
@@ -142,7 +159,8 @@ def test_csv_is_unrounded() -> None:
     assert rows[2]["std"] == rows[2]["bytes"] == ""
     assert list(rows[0]) == [
         *("dataset", "rate", "arch", "selector", "synth", "labels", "n", "varies", "images", "bytes", "miou", "std"),
-        *("vs_random", "vs_selector", "vs_soft", "vs_full", "percent_of_full", "iterations", "protocol"),
+        *("vs_random", "p", "p_holm", "better", "vs_selector", "vs_soft", "vs_full", "percent_of_full"),
+        *("iterations", "protocol"),
     ]
 
 

@@ -53,7 +53,11 @@ def parts(records: list[dict[str, Any]]) -> pd.DataFrame:
 
 def test_every_part_by_hand() -> None:
     table = parts(records(SCORES))
-    guided = table[table.synth != "layout"].set_index("part")
+    (on_random,) = table[table.part == "on random masks"].to_dict("records")
+    assert (
+        on_random["mean"] == pytest.approx((1 + 1 + 4) / 3) and on_random["difference"] == "random+guided − random+real"
+    )
+    guided = table[(table.synth != "layout") & (table.selector != "random")].set_index("part")
     assert {part: line["mean"] for part, line in guided.iterrows()} == pytest.approx(
         {
             "selector": (5 + 3 + 4) / 3,
@@ -102,6 +106,13 @@ def test_the_parts_sum_to_the_whole(scored: list[tuple[float, ...]]) -> None:
     table = parts(records(dict(zip(methods, zip(*scored, strict=True), strict=True)))).set_index(["part", "synth"])
     steps = table.loc[[("selector", "real"), ("synthesizer", "layout"), ("guidance", "guided")], "mean"]
     assert steps.sum() == pytest.approx(table.loc[("together", "guided"), "mean"], abs=1e-9)
+
+
+def test_selector_synthesizer_on_random_masks_and_interaction_sum_to_the_whole() -> None:
+    """10, 14, 13 and 20: the selector 4, the synthesizer 3 on random masks, 3 more on chosen ones."""
+    scored = {("random", "real"): 10.0, ("a", "real"): 14.0, ("random", "guided"): 13.0, ("a", "guided"): 20.0}
+    found = parts(records({key: [score, score] for key, score in scored.items()})).set_index("part")["mean"]
+    assert (found["selector"], found["on random masks"], found["interaction"], found["together"]) == (4, 3, 3, 10)
 
 
 def test_only_common_repetitions_count_and_one_has_no_spread() -> None:

@@ -142,8 +142,31 @@ def test_times_have_minus_signs() -> None:
 
 def test_few_repetitions_have_no_bold_and_say_why() -> None:
     text = Latex().render([*repeated("random", "real", *[5.0] * 5), *repeated("a", "real", *[9.0] * 5)])
-    assert not any(mark in text for mark in (r"\textbf", r"\underline", r"\rlap"))
+    assert not any(mark in text for mark in (r"\textbf", r"\underline", "^*"))
     assert r"n = 5$^\dagger$" in text and r"cannot be under 0.062" in text
+
+
+def test_too_few_repetitions_are_told_at_each_difference() -> None:
+    """Whatever else is shown: 6 repetitions of two methods beside random + real cannot reach 0.05 after correction."""
+    methods = [*repeated("random", "real", *map(float, range(6)))]
+    for name in ("a", "b"):
+        methods += repeated(name, "real", *(5.0 + k for k in range(6)))
+    for where in ((), ("selector=a",), ("selector!=b",)):
+        text = Latex(where=where).render(methods)
+        assert r"$+$5.00\rlap{$^\dagger$}" in text and "^*" not in text
+        assert r"$^\dagger$: not enough repetitions: the corrected p cannot be under 0.062." in text
+
+
+def test_a_model_that_does_not_say_what_it_has_seen() -> None:
+    records = [record("random", "real"), record("balanced", "guided", teacher="t"), record("a", "guided", teacher="u")]
+    records[1]["provenance"]["teacher"]["trained_on"] = None
+    assert "were trained on data that is not known, train." in Latex().render(records)
+
+
+def test_tiny_p_values_are_not_said_to_be_zero() -> None:
+    records = [record("random", miou=20.0 + 0.01 * k, seed=k) for k in range(20)]
+    records += [record("a", miou=30.0 + 0.02 * k, seed=k) for k in range(20)]
+    assert "$<$0.0001" in Latex(tests=True).render(records)
 
 
 def test_protocols_never_share_a_column() -> None:

@@ -142,6 +142,16 @@ def test_axes() -> None:
     assert table[2][2] == "25.50 ± 0.71, n 2, Δ +10.00, 51.0 %"
 
 
+def test_the_full_set_is_a_reference_of_the_rates_that_are_not_left_out() -> None:
+    assert {"random", "full"} <= {line["selector"] for line in lines(where=("rate!=0.05",))}
+    assert {"full"} == {line["selector"] for line in lines(where=("rate!=0.01",))}
+
+
+def test_a_facet_is_no_row_when_it_is_a_column() -> None:
+    table = cells(Markdown(columns=("selector", "synth", "dataset")).render(RECORDS))
+    assert table[0][:2] == ["rate", "arch"] and not any("–" in line[2:] for line in table[1:] if line[0] == "100 %")
+
+
 def test_what_no_axis_names_and_differs_stands_in_the_rows() -> None:
     assert cells(Markdown(rows=("dataset",)).render(RECORDS))[0][:3] == ["dataset", "selector", "synth"]
 
@@ -201,6 +211,13 @@ def test_records_that_no_table_can_show(form: Any) -> None:
     for huge in (record(iterations=10**30), record(size=10**400), record(seed=2**53 + 1)):
         with pytest.raises(StoreError, match=huge["id"]):
             form().render([huge])
+    for change, reason in (
+        (lambda one: one["budget"].update(images=None), "does not say how many images"),
+        (lambda one: one["spec"]["evaluator"]["options"].update(labels={"a": 1}), "its labels have no name"),
+    ):
+        change(one := record("a"))
+        with pytest.raises(StoreError, match=f"{one['id']}: .*{reason}"):
+            form().render([one])
     without_rate = record()
     without_rate["spec"]["rate"] = float("nan")
     with pytest.raises(StoreError, match="rate is no number"):

@@ -118,7 +118,7 @@ function show(name) {
   document.querySelector("#detail-runs tbody").replaceChildren(...row.runs.map((each) => run(each, row)));
   const lines = commands(row);
   const rest = row.command && row.runs.length > 1 ? [element("p", `The other repetitions: --seed ${row.runs.slice(1).map((each) => each[0]).join(", ")}.`)] : [];
-  const check = command(`d3s2bench explain ${row.base}${row.runs[0][2]}.json`);
+  const check = command(row.explain);
   document.getElementById("detail-commands").replaceChildren(...lines, ...rest, element("p", "What it was made from, in the folder of the run:"), check);
   const names = data.classes[row.names];
   document.getElementById("detail-classes").replaceChildren(...row.iou.map((each, k) => bar(names[k] ?? String(k), each)));
