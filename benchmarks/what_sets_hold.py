@@ -62,7 +62,7 @@ def rows(out: Path, pixels: int) -> pd.DataFrame:
 def method(spec: dict) -> str:
     options = {part: {k: spec[part]["options"][k] for k in spec[part]["changed"]} for part in ("selector", "synth")}
     names = [spec[part]["name"] + (str(options[part]) if options[part] else "") for part in options]
-    labels = spec["evaluator"]["options"]["labels"]
+    labels = spec["evaluator"]["options"].get("labels", "hard")
     return "+".join(names + ([] if labels == "hard" else [labels]))
 
 

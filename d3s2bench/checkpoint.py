@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 SAVING = 0.01
-"""The share of the time that checkpoints may take: large ones on a slow disk come less often."""
+"""The share of the time that checkpoints may take: large ones on a slow disk come less often …"""
+RAREST = 600.0
+"""… but this many seconds apart at most, so that a job with a time limit gets on."""
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,8 +44,8 @@ def train_steps(
 ) -> Curve:
     """Calls ``step(0)`` … ``step(iterations - 1)``, each of which returns its loss; returns a thinned loss curve.
 
-    A checkpoint is written every so many seconds, 0 for each step; less often where it takes longer than ``SAVING``.
-    ``step`` must draw its randomness from its argument alone; then a resumed run equals an unbroken one.
+    A checkpoint is written every so many seconds, 0 for each step; less often where it takes more than ``SAVING`` of
+    the time. ``step`` must draw its randomness from its argument alone; then a resumed run equals an unbroken one.
     """
     file = context.workdir / "checkpoint.safetensors"
     first, curve = load_checkpoint(file, state) if file.exists() else (0, Curve())
@@ -59,7 +61,7 @@ def train_steps(
             curve.seconds = now - started
             save_checkpoint(file, state, iteration + 1, curve)
             saved = time.monotonic()
-            pause = max(every_seconds, (saved - now) / SAVING) if every_seconds else 0.0
+            pause = max(every_seconds, min((saved - now) / SAVING, RAREST)) if every_seconds else 0.0
     context.progress(iterations, iterations, "")
     curve.seconds = time.monotonic() - started
     return curve

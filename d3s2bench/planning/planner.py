@@ -10,7 +10,7 @@ from typing import Any
 
 from d3s2bench.config import RunConfig
 from d3s2bench.datasets.held_out import DEV
-from d3s2bench.errors import BudgetError, DatasetError
+from d3s2bench.errors import BudgetError, ConfigError, DatasetError
 from d3s2bench.files import digest
 from d3s2bench.interfaces import Dataset
 from d3s2bench.planning.command import command_of, commit
@@ -73,6 +73,11 @@ class Planner:
         """What every comparison needs beside it; the converged reference is trained once, in the first repetition."""
         if self.config.controls == "none":
             return
+        if changed := self.configured.described("selector", "random")["changed"]:
+            raise ConfigError(
+                f"selector.random.{changed[0]} is set, so the control random + real would be such a draw, too: give "
+                "--controls none, and run the control without that option into the same --out"
+            )
         yield replace(cell, selector="random", synth="real")
         yield replace(cell, synth="real")
         full = replace(cell, selector="full", synth="real", rate=1.0)

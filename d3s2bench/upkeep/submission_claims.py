@@ -13,11 +13,12 @@ from typing import Any
 
 from d3s2bench.config import preset_layer
 from d3s2bench.datasets.held_out import DEV, HeldOut
-from d3s2bench.errors import D3S2Error, PluginError, UnknownNameError
+from d3s2bench.errors import ConfigError, D3S2Error, PluginError, UnknownNameError
 from d3s2bench.plugins import changed_options, field_names, registry
 from d3s2bench.protocols import completed, dataset_recipe, default_protocol
 from d3s2bench.results.records import COMPONENTS, told
 from d3s2bench.seeds import derive_seed
+from d3s2bench.upkeep.rerun import PROGRAMS
 from d3s2bench.upkeep.submission_columns import MODELS
 from d3s2bench.upkeep.submission_folder import wrong_time
 from d3s2bench.values import Budget, Json
@@ -49,7 +50,7 @@ def foreign_protocol(record: Json) -> str | None:
     protocol = spec["protocol"]
     try:
         width, height = protocol["size"]
-        evaluator = spec["evaluator"]["name"], json.dumps(spec["evaluator"]["options"], sort_keys=True)
+        evaluator = spec["evaluator"]["name"], json.dumps(_harmless(spec["evaluator"]["options"]), sort_keys=True)
         default = _default_protocol(*evaluator, spec["arch"], spec["dataset"]["name"], width, height)
         default = {**default, **_of_preset(record["preset"])}
     except (D3S2Error, KeyError, TypeError, ValueError) as error:
@@ -60,6 +61,13 @@ def foreign_protocol(record: Json) -> str | None:
             said, known = (json.dumps(each.get(key)) for each in (protocol, default))
             return f"foreign protocol {spec['protocol_hash'][:8]}: {key} is {said}, the default is {known}"
     return None
+
+
+def _harmless(options: Json) -> Json:
+    """Without what a protocol is described by running it. Raises ConfigError where nothing is known without that."""
+    if options.get("config"):
+        raise ConfigError("option 'config' of its evaluator names a program, which is not run: compare it by hand")
+    return {name: value for name, value in options.items() if name not in PROGRAMS}
 
 
 def _of_preset(name: str | None) -> Json:
@@ -209,13 +217,19 @@ def _models_that_saw_more(record: Json) -> str | None:
     for role in MODELS:
         if (model := record["provenance"][role]) is None:
             continue
-        if not (seen := model["trained_on"]):
+        if not (seen := model["trained_on"]) or seen.casefold() == "unknown":
             return f"its {role} does not say what it was trained on"
-        said, own = seen.casefold(), data["name"].casefold()
-        unseen = {*UNSEEN, data["split"].casefold()} & {*re.split(r"[^a-z0-9]+", said)}
-        if said != f"{own}/train" and (unseen or own in said):
-            return f"its {role} was trained on {seen}: of {data['name']}, only the train split may be learnt from"
+        if any(_saw_more(piece, data) for piece in re.split(r",|;|\band\b", seen.casefold())):
+            own = data["name"]
+            return f"its {role} was trained on {seen}: of {own}, only {own}/train may be learnt from"
     return None
+
+
+def _saw_more(said: str, data: Json) -> bool:
+    """Whether one of the things that a model was trained on is, or may be, more of the dataset than its train split."""
+    own, words = data["name"].casefold(), {*re.split(r"[^a-z0-9]+", said)}
+    unseen = words & {*UNSEEN, data["split"].casefold()}
+    return said.strip() != f"{own}/train" and bool(unseen or own in said)
 
 
 def _wrong_time(record: Json) -> str | None:

@@ -74,8 +74,10 @@ def incomplete(records: Iterable[Json], repetitions: int) -> Iterator[Problem]:
         if not _converged(spec := record["spec"]):
             columns[column_of(spec)][method_of(record)].append(spec)
     for (name, *_), methods in columns.items():
+        often = Counter(_named(rows[0]) for rows in methods.values())
         for rows in methods.values():
-            yield from _missing_repetitions(f"{_named(rows[0])} on {name}", rows, repetitions)
+            others = " (others of its name have other options or models)" if often[_named(rows[0])] > 1 else ""
+            yield from _missing_repetitions(f"{_named(rows[0])} on {name}{others}", rows, repetitions)
         firsts = [rows[0] for rows in methods.values()]
         if not (all(spec["selector"]["name"] == "full" for spec in firsts) or any(map(_is_control, firsts))):
             where = f"{_named(firsts[0])} on {name}"

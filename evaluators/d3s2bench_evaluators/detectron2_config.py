@@ -9,7 +9,8 @@ somebody's weights:
 - heads get the number of classes and the label that is ignored, 255;
 - the schedule's steps and its warm-up shrink or grow with the number of iterations;
 - a crop of a fixed size gets the protocol's; lengths of edges keep their ratio to ``INPUT.MIN_SIZE_TEST``, which
-  becomes the shorter of the protocol's ``scale`` (``size`` where that is null);
+  becomes the shorter of the protocol's ``scale``, or, where that is null, keeps its ratio to the crop (becomes the
+  shorter of ``size`` where there is none of a fixed size);
 - prediction looks at whole images.
 """
 
@@ -120,7 +121,9 @@ def _everywhere(value: Any, change: Callable[[Part], Part]) -> Any:
 
 def _sized(images: Json, protocol: Json) -> Part:
     width, height = protocol["size"]
-    factor = min(protocol["scale"] or protocol["size"]) / images["MIN_SIZE_TEST"]
+    crop = images["CROP"]["SIZE"] if images["CROP"]["TYPE"] == "absolute" else [images["MIN_SIZE_TEST"]]
+    scale = protocol["scale"]
+    factor = min(scale) / images["MIN_SIZE_TEST"] if scale else min(protocol["size"]) / min(crop)
     found = dict(images)
     for key in ("MIN_SIZE_TRAIN", "MAX_SIZE_TRAIN", "MIN_SIZE_TEST", "MAX_SIZE_TEST"):
         found[key] = _times(images[key], factor)

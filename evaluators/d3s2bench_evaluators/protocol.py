@@ -91,11 +91,14 @@ def completed(arch: str, protocol: Json) -> dict[str, Any]:
     """The protocol with what its overrides left open: the rest of ``encoder`` and ``decoder``, the backbone's digest.
 
     Raises:
-        ConfigError: a key of ``encoder`` or ``decoder`` that is not known, a backbone's digest without a backbone.
+        ConfigError: a key of ``encoder`` or ``decoder`` that is not known, a backbone's digest without a backbone, a
+            warm-up that is no share.
         ModelError: there is no such backbone, or its files are not those of its digest.
     """
     if arch not in recipes.ARCHITECTURES:
         return dict(protocol)
+    if not 0 <= protocol["warm_up"] <= 1:
+        raise ConfigError(f"protocol.warm_up is {protocol['warm_up']:g}: it is a share of the iterations, 0 to 1")
     parts = {part: network_part(arch, protocol, part) for part in ("encoder", "decoder")}
     return {**protocol, **parts, "backbone_sha256": _digest(protocol)}
 

@@ -128,12 +128,10 @@ class CountsFolder:
         ours, theirs = (self._stacked([row.records[seed] for seed in common]) for row in (a, b))
         return difference_interval(ours, theirs, resamples, block)
 
-    def train_share(self, record: Json) -> Floats:
-        """``(C,)``: the share of each class among the pixels of train, which head, middle and tail follow from; where
-        older counts do not have it, its labelled pixels in the split that was scored."""
-        file, sha256 = self._file(record), record["confusion"]["sha256"]
-        share = _read_share(file, sha256)
-        return _read(file, sha256)[:, 1].sum(axis=0) if share is None else share
+    def train_share(self, record: Json) -> Floats | None:
+        """``(C,)``: the share of each class among the pixels of train, which head, middle and tail follow from; None
+        for older counts without it."""
+        return _read_share(self._file(record), record["confusion"]["sha256"])
 
     def _stacked(self, records: list[Json]) -> Floats:
         read = [_read(self._file(record), record["confusion"]["sha256"]) for record in records]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from d3s2bench_leaderboards.controls import FULL, RANDOM, REAL
+from d3s2bench_leaderboards.controls import FULL, REAL, is_random
 from d3s2bench_leaderboards.names import names
 from d3s2bench_leaderboards.rows import Part, Row, Setting
 from d3s2bench_leaderboards.significance import average_ranks
@@ -37,7 +37,7 @@ class Method:
         controls of the rows with the same selector, but methods in their own right, too: selection alone, layout alone.
         """
         soft = self.labels.name == "soft"
-        return self.synth.name == REAL.name and (soft or self.selector == RANDOM)
+        return self.synth.name == REAL.name and (soft or is_random(self.selector))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ REFERENCES = {name: Part(name, ()) for name in ("full", "real", "layout")}
 FULL, REAL, LAYOUT = REFERENCES.values()
 RANDOM = Part("random", ())
 """With its default options alone: a stratified draw is a method, not chance."""
+SAID_TO_BE_PLAIN = Part("random", (("stratify", '"none"'),))
+"""The same in a record that does not tell which options were changed."""
 ANY = "any"
 SIGNS = (1, -1, -1, 1)
 
@@ -106,6 +108,11 @@ def percent_of(row: Row, reference: Row | None) -> float | None:
     return 100 * row.mean / reference.mean if reference and known else None
 
 
+def is_random(selector: Part) -> bool:
+    """Whether it chooses by chance alone."""
+    return selector in (RANDOM, SAID_TO_BE_PLAIN)
+
+
 def _keys(row: Row) -> Iterator[Key]:
     """What a row is found by."""
     s = row.setting
@@ -123,6 +130,7 @@ def _key(row: Row, selector: Part, synth: Part, labels: str) -> Key:
     s = row.setting
     images = None if selector.name == FULL.name else row.images
     selector, synth = (REFERENCES.get(part.name, part) for part in (selector, synth))
+    selector = RANDOM if is_random(selector) else selector
     return s.dataset, s.arch, s.protocol, images, selector, synth, labels
 
 

@@ -50,9 +50,9 @@ def _grid(scope: Scope, view: View) -> pd.DataFrame:
     for column in made.columns:
         entries = [made.entry(line, column) for line in made.lines]
         for header, read in VALUES.items():
-            name = " / ".join([*column, header or scope.metric.name])
+            name = _harmless(" / ".join([*column, header or scope.metric.name]))
             table[name] = [None if entry is None else read(entry) for entry in entries]
-    return pd.DataFrame(table)
+    return pd.DataFrame(table, dtype=object)
 
 
 VALUES: dict[str, Any] = {

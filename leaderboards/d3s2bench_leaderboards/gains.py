@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from d3s2bench_leaderboards.controls import FULL, LAYOUT, RANDOM, REAL, Controls, differences
+from d3s2bench_leaderboards.controls import FULL, LAYOUT, RANDOM, REAL, Controls, differences, is_random
 from d3s2bench_leaderboards.names import Names, names
 from d3s2bench_leaderboards.rows import Row, sample_std
 from d3s2bench_leaderboards.significance import t_quantile
@@ -61,7 +61,7 @@ def gains(rows: Sequence[Row], controls: Controls | None = None, named: Names | 
     controls, named = controls or Controls(rows), named or names(rows)
     found = [_line(row, contrast, named) for row in rows for contrast in _contrasts(row, controls)]
     lines = sorted((line for line in found if line["n"]), key=_place)
-    return pd.DataFrame(lines, columns=list(COLUMNS)).astype(COLUMNS)
+    return pd.DataFrame(lines, columns=list(COLUMNS), dtype=object).astype(COLUMNS)  # names may be no valid text
 
 
 def _contrasts(row: Row, controls: Controls) -> Iterator[Contrast]:
@@ -69,7 +69,7 @@ def _contrasts(row: Row, controls: Controls) -> Iterator[Contrast]:
     s = row.setting
     if s.selector.name == FULL.name:
         return
-    if s.selector == RANDOM:
+    if is_random(s.selector):
         if s.synth.name != REAL.name and s.labels.name == "hard":
             yield "on random masks", (row, controls.random_real(row))
         return

@@ -17,8 +17,8 @@ def intake(records: Iterable[Json]) -> list[Json]:
     """The records, each once.
 
     Raises:
-        StoreError: two different records of one id, a rate that is no number, a number too large for any table, labels
-            without a name, a set of so and so many images.
+        StoreError: two different records of one id, a rate that is no number, a number too large for any table, a set
+            of nobody knows how many images.
     """
     seen: dict[str, Json] = {}
     shared: dict[str, Any] = {}
@@ -35,8 +35,6 @@ def _check(record: Json) -> None:
         raise StoreError(f"record {record['id']}: rate is no number: remove its file")
     if record["status"] == "ok" and record["budget"]["images"] is None:
         raise StoreError(f"record {record['id']}: it does not say how many images its set has: remove its file")
-    if not isinstance(record["spec"]["evaluator"]["options"].get("labels", "hard"), str):
-        raise StoreError(f"record {record['id']}: its labels have no name: remove its file")
     for name, number in _whole_numbers(record):
         if number is not None and number > LARGEST:
             raise StoreError(f"record {record['id']}: {name} is over 2^53: no table can show it, remove its file")

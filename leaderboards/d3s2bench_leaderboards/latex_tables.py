@@ -27,8 +27,8 @@ LEAST_P = 0.0001
 CLAIMED = r"""Claimed: what others published, under their own protocols; not measured here, not comparable with the rows
 above."""
 BEHIND = r"""Against random + real, over the n repetitions that both have: mean paired difference, p of the
-sign-flip test, p corrected within the column (Holm), and the share of all pairs of repetitions in which the method is
-better (ties half)."""
+sign-flip test, p corrected for all methods of the dataset, rate, architecture and protocol (Holm), and the share of all
+pairs of repetitions in which the method is better (ties half)."""
 INTERVAL = r"""Interval: 95\,\%%, bootstrap over repetitions and %s, the same images for both, stretched to the width
 of a t interval."""
 

@@ -198,15 +198,15 @@ def _by_class(column: Column, chosen: Chosen, counts: CountsFolder | None) -> Pa
         return None
     record = next(iter(next(iter(rows.values())).records.values()))
     classes = record["spec"]["dataset"]["classes"]
-    pixels = counts.train_share(record) if counts else None
+    share = counts.train_share(record) if counts else None
     present = [k for k, iou in enumerate(record["metrics"]["per_class_iou"]) if iou is not None and k < len(classes)]
-    order = sorted(present, key=lambda k: (0 if pixels is None else -pixels[k], k))
+    order = sorted(present, key=lambda k: (0 if share is None else -share[k], k))
     curves = (chosen.curve(method, _placed(class_points(row), order)) for method, row in rows.items())
     drawn = tuple(curve for curve in curves if curve.points)
     if not drawn:
         return None
     about = f"{column.dataset}, {cells.percent(column.rate)}, {column.arch}, {_trained(column)}"
-    how = "class" if pixels is None else "class, from most to fewest train pixels"
+    how = "class" if share is None else "class, from most to fewest train pixels"
     ticks = tuple((x, classes[k]) for x, k in enumerate(order, 1))
     return Panel("classes", column.dataset, about, how, "IoU (%)", drawn, len(column.rows.keys() - rows.keys()), ticks)
 

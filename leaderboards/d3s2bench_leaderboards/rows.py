@@ -54,6 +54,7 @@ class Setting:
         data, evaluator, protocol = spec["dataset"], spec["evaluator"], spec["protocol"]
         options = _changed(evaluator)
         labels = evaluator["options"].get("labels", "hard")
+        labels = labels if isinstance(labels, str) else json.dumps(labels, sort_keys=True)  # of an evaluator of others
         options.pop("labels", None)
         return cls(
             dataset=Part.of(data["name"], {"split": data["split"], "fingerprint": data["fingerprint"][:12]}),

@@ -56,7 +56,7 @@ class ControlNetFamily(PictureFamily):
     controlnet: str = "lllyasviel/control_v11p_sd15_seg"
     palette: str = "ade20k"
     cfg: float = 9.0
-    trained_on: str = "ADE20K and COCO"
+    trained_on: str = "ade20k/train, COCO"
 
     name: ClassVar[str] = "controlnet"
     networks: ClassVar[tuple[str, ...]] = ("controlnet",)

@@ -120,18 +120,24 @@ def test_seconds_are_those_of_all_parts(tmp_path: Path, monkeypatch: pytest.Monk
     assert curve.seconds == 3 * 3 + 7 * 5
 
 
-def test_saves_that_take_long_come_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step takes a minute and a save half a minute: a hundredth of the time is a save in 50 minutes."""
+@pytest.mark.parametrize(("takes", "rest"), [(0.1, 120), (4, 420), (30, 660)])
+def test_saves_that_take_long_come_less_often(
+    takes: float, rest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step takes a minute and a save 4 seconds: a hundredth of the time is one in 400 seconds. A save of 30 seconds
+    would come every 50 minutes, were ten not the most."""
     clock, training, saves = Clock(monkeypatch), Training(), list[float]()
 
     def save(*given: object) -> None:
         saves.append(clock.now)
-        clock.now += 30
+        clock.now += takes
 
     monkeypatch.setattr("d3s2bench.checkpoint.save_checkpoint", save)
     began = clock.now
-    train_steps(clock.timed(training, 60.0), 130, training.state, context(tmp_path), every_seconds=90.0)
-    assert [b - a for a, b in pairwise([began, *saves])] == [120, 30 + 51 * 60, 30 + 51 * 60]
+    train_steps(clock.timed(training, 60.0), 30, training.state, context(tmp_path), every_seconds=90.0)
+    assert [b - a for a, b in pairwise([began, *saves])] == pytest.approx(
+        [120, *[takes + rest] * ((30 - 2) * 60 // rest)]
+    )
 
 
 def test_an_older_checkpoint_without_seconds_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

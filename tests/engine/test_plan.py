@@ -322,6 +322,13 @@ def test_a_teacher_of_other_classes_is_refused(plan_of: Any, tmp_path: Path, cla
         plan_of(synth="taught", teacher=str(tmp_path / "given"))
 
 
+def test_a_control_that_would_be_no_control_is_refused(plan_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = {"selector": {"random": {"stratify": "presence"}}}
+    with pytest.raises(ConfigError, match=r"selector\.random\.stratify is set, so the control .* --controls none"):
+        plan_of(options=changed, controls="default")
+    assert plan_of(options=changed, controls="none").records
+
+
 # --- bad input -------------------------------------------------------------------------------------------------------
 
 

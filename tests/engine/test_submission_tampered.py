@@ -22,7 +22,7 @@ from d3s2bench.protocols import default_protocol
 from d3s2bench.seeds import derive_seed
 from d3s2bench.upkeep import submission_folder
 from d3s2bench.upkeep.submission import MANIFEST, check, create
-from d3s2bench.upkeep.submission_claims import foreign_protocol
+from d3s2bench.upkeep.submission_claims import _models_that_saw_more, foreign_protocol
 
 STUDY = Path(__file__).parents[2] / "docs" / "records" / "scenes-1pct" / "records"
 METHOD, CONTROL = ("balanced", "guided", "unet"), ("random", "real", "unet")
@@ -141,7 +141,7 @@ def model(role: str, trained_on: str | None) -> Callable[[Any], object]:
         (spec(rate=0.02), "its set has 20 images: 2 % of 2000 are 40"),
         (lambda record: record["provenance"].update(teacher=None), "its synth 'guided' uses a teacher, which its prov"),
         (lambda record: record["provenance"].update(generator=None), "its synth 'guided' uses a generator, which its"),
-        (model("teacher", "scenes/test"), "its teacher was trained on scenes/test: of scenes, only the train split"),
+        (model("teacher", "scenes/test"), "its teacher was trained on scenes/test: of scenes, only scenes/train"),
         (model("teacher", None), "its teacher does not say what it was trained on"),
         (model("teacher", "train+val"), "its teacher was trained on train+val: of scenes, only"),
         (model("generator", "scenes"), "its generator was trained on scenes: of scenes, only"),
@@ -203,6 +203,36 @@ def test_the_protocol_of_a_papers_preset_is_no_foreign_one() -> None:
     assert "backbone is" in str(foreign_protocol({"preset": "smoke", "spec": spec}))
     spec["protocol"] = protocol | {"learning_rate": 1.0}
     assert "learning_rate is 1.0" in str(foreign_protocol({"preset": "d3s2/ade20k-1pct", "spec": spec}))
+
+
+@pytest.mark.parametrize("option", ["python", "config"])
+def test_a_program_that_a_record_names_is_not_run(tmp_path: Path, option: str) -> None:
+    program = tmp_path / ("mine.py" if option == "config" else "python")
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path / 'was-run'}\n")
+    program.chmod(0o755)
+    spec: dict[str, Any] = {"arch": "segformer-b0", "dataset": {"name": "ade20k"}, "protocol": {"size": [512, 512]}}
+    spec["protocol_hash"] = "0" * 64
+    for tool in ("mmseg", "detectron2"):
+        spec["evaluator"] = {"name": tool, "options": {option: str(program)}}
+        assert foreign_protocol({"preset": None, "spec": spec}) is not None
+    assert not (tmp_path / "was-run").exists()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "seen", "refused"),
+    [
+        ("ade20k", "ade20k/train, COCO", False),  # of the generator that the preset takes
+        ("ade20k", "ADE20K/train and COCO", False),
+        ("ade20k", "ADE20K and COCO", True),
+        ("coco-stuff-164k", "ade20k/train, COCO", False),
+        ("ade20k", "ImageNet-1k; ade20k/train+val", True),
+        ("ade20k", "unknown", True),
+    ],
+)
+def test_several_things_that_a_model_was_trained_on(dataset: str, seen: str, refused: bool) -> None:
+    spec = {"dataset": {"name": dataset, "split": "val"}}
+    models = {"teacher": None, "generator": {"sha256": "a" * 64, "trained_on": seen}}
+    assert (_models_that_saw_more({"spec": spec, "provenance": models}) is not None) == refused
 
 
 def test_another_generator_is_another_method(tampered: Path) -> None:

@@ -119,6 +119,8 @@ def test_overrides_are_completed_and_checked() -> None:
     assert Torch().completed("unet", SMALL) == SMALL
     with pytest.raises(UnknownNameError, match=r"key of protocol\.encoder 'depth': did you mean 'depths'"):
         Torch().completed("segformer-b0", protocol | {"encoder": {"depth": [1]}})
+    with pytest.raises(ConfigError, match=r"warm_up is 1500: it is a share of the iterations"):
+        Torch().completed("segformer-b0", protocol | {"warm_up": 1500.0})
     with pytest.raises(ConfigError, match="must be a mapping"):
         Torch().completed("segformer-b0", protocol | {"decoder": 3})
     with pytest.raises(ConfigError, match="backbone is null"):

@@ -98,6 +98,12 @@ def test_a_stratified_draw_is_a_method_and_no_control(turn: int) -> None:
     assert table["vs_random"].sort_values().dropna().tolist() == [5, 7]
 
 
+def test_a_record_that_does_not_tell_what_was_changed_may_still_be_the_control() -> None:
+    plain = record("random", miou=15.0, options={"stratify": "none"})
+    table = comparison([plain, record("balanced", miou=20.0)])
+    assert row(table, "balanced")["vs_random"] == 5
+
+
 def test_soft_labels_are_measured_against_hard_controls() -> None:
     table = comparison([record(miou=10.0), record(miou=13.0, labels="soft", teacher="t"), record("full", miou=40.0)])
     soft = row(table, "random", labels="soft")

@@ -137,9 +137,13 @@ def test_a_column_of_the_full_train_set_alone_ranks_nothing() -> None:
 
 @pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", "[x](javascript:alert(1))", "\ud800"])
 def test_names_are_texts_in_every_reading_of_markdown(hostile: str) -> None:
-    text = Markdown().render([record(hostile, seed=seed, dataset="a") for seed in (0, 1)])
-    assert not re.search(r"(?<!\\)[<\[]", text)
-    text.encode()
+    records = [record(name, seed=seed) for name in ("random", hostile) for seed in (0, 1)]
+    for form in (Markdown(), Markdown(rows=("selector",)), Markdown(columns=("selector",))):
+        text = form.render(records)
+        assert not re.search(r"(?<!\\)[<\[]", text)
+        text.encode()
+    for view in ({}, {"rows": ("selector",)}, {"columns": ("selector",)}):
+        Csv(**view).render(records).encode()
 
 
 def test_csv_has_the_tests_against_random_real() -> None:

@@ -228,7 +228,7 @@ def test_what_saves_memory_is_turned_on(models: Path, tmp_path: Path) -> None:
 
 def test_a_description_says_what_the_generator_is(models: Path, folders: dict[str, Path]) -> None:
     about = json.loads((folders["controlnet"] / "generator.json").read_text())
-    assert (about["family"], about["trained_on"]) == ("controlnet", "ADE20K and COCO")
+    assert (about["family"], about["trained_on"]) == ("controlnet", "ade20k/train, COCO")
     assert about["dataset"] == {"name": "squares", "fingerprint": "f" * 64}
     assert about["classes"] == about["words"] == ["sky", "road", "car"]
     assert about["colours"] == [[6, 230, 230], [140, 140, 140], [0, 102, 200]]
