@@ -1,13 +1,14 @@
 """What the distilled sets of a run hold, beside the mIoU of the students that learnt from them: why methods stand where
 they stand.
 
-    python benchmarks/what_sets_hold.py OUT [--pixels 16]
+    python benchmarks/what_sets_hold.py OUT [--pixels 16] [--picture FILE.png]
 
 For each row (mean over its repetitions): how many classes a set shows; the images that show a class of the head, of the
 middle and of the tail, on average over these classes; the share of tail pixels; classes per image; and what --quality
 measured. A class is shown by an image from so many pixels on. The thirds are those of the records (``miou_head`` …): by
 share among the pixels of train. Below: Spearman's rank correlation of each column with mIoU over the rows with real
-photographs and hard labels, that is over selectors.
+photographs and hard labels, that is over selectors. The picture has the first images of the first repetition's set of
+each method, best method first.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image, ImageDraw
 from scipy.stats import spearmanr
 
 from d3s2bench.files import load_npz, read_mask
 from d3s2bench.results.records import read_records
 
+LABEL = 170
+"""Pixels for the name of a method."""
 THIRDS = ("head", "mid", "tail")
 QUALITY = {"judge": "judge_accuracy", "distance": "feature_distance", "diversity": "diversity"}
 
@@ -32,6 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--pixels", type=int, default=16)
+    parser.add_argument("--picture", type=Path)
     given = parser.parse_args()
     table = rows(given.out, given.pixels)
     print(table.to_markdown(floatfmt=".2f"))
@@ -41,6 +46,23 @@ def main() -> None:
         if real[column].nunique() > 1:
             rank = spearmanr(real[column], real["mIoU"])
             print(f"  {column:12} {rank.statistic:+.2f} (p {rank.pvalue:.3f})")
+
+    if given.picture:
+        sheet = draw(given.out, [name for name in table.index if name.count("+") == 1])
+        sheet.quantize(128).save(given.picture, optimize=True)
+
+
+def draw(out: Path, methods: list[str]) -> Image.Image:
+    """Ten images of each method, its name beside them."""
+    first = {method(r["spec"]): r["provenance"]["distilled"] for r in read_records(out) if r["spec"]["seed"] == 0}
+    files = {name: sorted((out / "store/distilled" / first[name] / "images").glob("*.png"))[:10] for name in methods}
+    width, height = Image.open(next(iter(files.values()))[0]).size
+    sheet = Image.new("RGB", (LABEL + 10 * width, len(methods) * height), "white")
+    for row, (name, images) in enumerate(files.items()):
+        ImageDraw.Draw(sheet).text((4, row * height + height // 2 - 6), name, "black")
+        for k, file in enumerate(images):
+            sheet.paste(Image.open(file), (LABEL + k * width, row * height))
+    return sheet
 
 
 def rows(out: Path, pixels: int) -> pd.DataFrame:
