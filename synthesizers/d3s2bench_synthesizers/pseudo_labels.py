@@ -48,7 +48,7 @@ def teacher_labels(image: Image, context: Context) -> Mask:
     from d3s2bench_synthesizers.painting import require_classes
 
     with torch.no_grad():
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(context.device).permute(2, 0, 1)[None].float() / 255
+        pixels = torch.from_numpy(image.copy()).to(context.device).permute(2, 0, 1)[None].float() / 255
         logits, _ = context.teacher.features(pixels)
     require_classes("teacher", logits.shape[1], context)
     labels: Mask = logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()

@@ -241,15 +241,17 @@ def large_matrix(cells: int) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("count", [1, 8])
-def test_ten_thousand_nodes_are_no_work_for_the_runner(executed: Any, count: int) -> None:
-    seconds = []
-    while not seconds or (min(seconds) > 2 and len(seconds) < 3):  # the machine may be busy with others
+def test_ten_thousand_nodes_take_ten_times_as_long_as_a_thousand(executed: Any, count: int) -> None:
+    """Were each node looked for among all, it would be a hundred times. The machine may be busy with others."""
+
+    def seconds(cells: int) -> float:
         start = time.process_time()
-        pool, failed, skipped = executed(large_matrix(9000), set(), count)
-        seconds.append(time.process_time() - start)
-        assert len(pool.order) == len(set(pool.order)) == 1 + 900 + 9000
+        pool, failed, skipped = executed(large_matrix(cells), set(), count)
+        assert len(pool.order) == len(set(pool.order)) == 1 + cells // 10 + cells
         assert failed == skipped == {}
-    assert min(seconds) < 2
+        return time.process_time() - start
+
+    assert min(seconds(9000) for _ in range(2)) < 30 * min(seconds(900) for _ in range(3))
 
 
 def test_nodes_start_in_the_plans_order(executed: Any) -> None:
