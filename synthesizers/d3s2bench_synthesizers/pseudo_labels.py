@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from d3s2bench import IGNORE, Context, Image, Mask, Sample, Selection
 
 
