@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,12 +146,17 @@ class CountsFolder:
         return place / Path(record["confusion"]["path"]).name
 
 
+def _opened(file: Path) -> Any:
+    """The arrays in a file of counts. Raises StoreError where it is missing."""
+    if not file.is_file():
+        raise StoreError(f"{file}, the counts of record {file.stem}, is missing: give the folder of the records")
+    return np.load(file, allow_pickle=False)
+
+
 @lru_cache(maxsize=64)
 def _read(file: Path, sha256: str) -> Floats:
     """The margins of a record's counts; the digest is there to tell a file from what it was before."""
-    if not file.is_file():
-        raise StoreError(f"{file}, the counts of record {file.stem}, is missing: give the folder of the records")
-    with np.load(file, allow_pickle=False) as counts:
+    with _opened(file) as counts:
         if "per_image" not in counts:
             raise StoreError(f"{file} has no counts per image: score it again, or leave the tests out")
         return margins(counts["per_image"])
@@ -158,7 +164,5 @@ def _read(file: Path, sha256: str) -> Floats:
 
 @lru_cache(maxsize=64)
 def _read_share(file: Path, sha256: str) -> Floats | None:
-    if not file.is_file():
-        raise StoreError(f"{file}, the counts of record {file.stem}, is missing: give the folder of the records")
-    with np.load(file, allow_pickle=False) as counts:
+    with _opened(file) as counts:
         return np.asarray(counts["train_share"], np.float64) if "train_share" in counts else None

@@ -35,6 +35,11 @@ class Comparison:
         """Whether the repetitions can show a difference at all."""
         return not math.isnan(self.p) and self.least <= ALPHA
 
+    @property
+    def untold(self) -> bool:
+        """Whether it has too few repetitions to tell."""
+        return not (self.enough or self.different)
+
 
 def compare_all(pairs: Sequence[tuple[Row, Row]]) -> list[Comparison]:
     """The pairs as one family: each p is corrected for all of them."""

@@ -56,7 +56,7 @@ class Marked:
     @cached_property
     def least_p(self) -> float | None:
         """The least corrected p there could be, of the tests with too few repetitions; None where there is none."""
-        few = [test.least for test in self.comparisons if not (test.enough or test.different)]
+        few = [test.least for test in self.comparisons if test.untold]
         return min([*few, *([] if self.podium.least_p is None else [self.podium.least_p])], default=None)
 
     @cached_property
@@ -72,5 +72,5 @@ class Marked:
             row.setting in self.podium.best,
             row.setting == self.podium.second,
             test is not None and test.different,
-            test is not None and not (test.enough or test.different),
+            test is not None and test.untold,
         )

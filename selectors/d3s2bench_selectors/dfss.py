@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-NO_BATCHNORM = "offers no BatchNorm statistics: use one that does, as --set teacher_arch=unet"
-
-
 @dataclass(frozen=True)
 class Dfss:
     """Reads photographs and the teacher; no mask, no seed. No ``layers`` means all that the teacher offers."""
@@ -83,7 +80,8 @@ class Dfss:
     def _layers(self, teacher: Teacher) -> tuple[str, ...]:
         known = tuple(teacher.batchnorm)
         if not known:
-            raise ModelError(f"selector dfss: the teacher {NO_BATCHNORM}")
+            give = "use one that does, as --set teacher_arch=unet"
+            raise ModelError(f"selector dfss: the teacher offers no BatchNorm statistics: {give}")
         if unknown := [layer for layer in self.layers if layer not in known]:
             raise ConfigError(f"selector dfss: no BatchNorm layer '{unknown[0]}': known: {', '.join(known)}")
         return self.layers or known

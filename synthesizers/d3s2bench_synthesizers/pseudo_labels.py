@@ -41,13 +41,7 @@ class PseudoLabels:
 
 def teacher_labels(image: Image, context: Context) -> Mask:
     """``(H, W) uint8``: the teacher's most likely class at each pixel of ``(H, W, 3)``."""
-    import torch
+    from d3s2bench_synthesizers.teacher_loss import teacher_logits
 
-    from d3s2bench_synthesizers.painting import require_classes
-
-    with torch.no_grad():
-        pixels = torch.from_numpy(image.copy()).to(context.device).permute(2, 0, 1)[None].float() / 255
-        logits, _ = context.teacher.features(pixels)
-    require_classes("teacher", logits.shape[1], context)
-    labels: Mask = logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
+    labels: Mask = teacher_logits(image[None].copy(), context)[0].argmax(dim=0).byte().cpu().numpy()
     return labels

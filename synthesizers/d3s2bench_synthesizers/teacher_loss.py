@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
 from d3s2bench import IGNORE, Context, Image, Mask
@@ -26,10 +27,16 @@ def pixel_losses(images: Sequence[Image], masks: Sequence[Mask], context: Contex
 
 
 @torch.no_grad()
-def _losses(images: NDArray[np.uint8], masks: NDArray[np.uint8], context: Context) -> Losses:
+def teacher_logits(images: NDArray[np.uint8], context: Context) -> Tensor:
+    """``(B, C, H, W)`` of ``(B, H, W, 3)``. Raises ModelError for a teacher of other classes than the dataset's."""
     pixels = torch.from_numpy(images).to(context.device).permute(0, 3, 1, 2).float() / 255
     logits, _ = context.teacher.features(pixels)
     require_classes("teacher", logits.shape[1], context)
+    return logits
+
+
+def _losses(images: NDArray[np.uint8], masks: NDArray[np.uint8], context: Context) -> Losses:
+    logits = teacher_logits(images, context)
     labels = torch.from_numpy(masks).long().to(context.device)
     found: Losses = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none").float().cpu().numpy()
     return found
