@@ -136,7 +136,8 @@ def _merged(cls: type[Any], options: Json) -> dict[str, Any]:
 
 def _type_of(cls: type[Any], name: str) -> str:
     (annotation,) = (field.type for field in dataclasses.fields(cls) if field.name == name)
-    return annotation if isinstance(annotation, str) else formatannotation(annotation)
+    written = annotation if isinstance(annotation, str) else formatannotation(annotation)
+    return f"{written}, in brackets as [a,b]" if written.startswith(("tuple", "list")) else written
 
 
 def options_of(instance: Any) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class Guided:
             "feat": (self.feat >= 0 and self.feat + self.seg > 0, "0 or more, and not 0 together with 'seg'"),
             "window": (
                 holds_a_step(self.steps, self.window),
-                "two rising fractions that hold a step, as 0.2,0.8",
+                "two rising fractions that hold a step, as [0.2,0.8]",
             ),
             "normalise": (self.normalise in ("estimate", "eps", "none"), "'estimate', 'eps' or 'none'"),
             "keep": (

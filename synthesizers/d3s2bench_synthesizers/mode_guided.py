@@ -53,7 +53,7 @@ class ModeGuided:
             "strength": (0 <= self.strength <= 1, "0 to 1"),
             "window": (
                 holds_a_step(self.steps, self.window),
-                "two rising fractions that hold a step, as 0,0.5",
+                "two rising fractions that hold a step, as [0,0.5]",
             ),
         }
         check_options("synth.mode-guided", vars(self), valid)
