@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from d3s2bench.execution.remote import run_task
     from d3s2bench.files import file_sha256
     from d3s2bench.hookspecs import hookimpl
-    from d3s2bench.hub import pretrained_folder, pretrained_sha256
+    from d3s2bench.hub import pretrained_folder, pretrained_sha256, require_weights
     from d3s2bench.interfaces import Context, Dataset, Folders, Generator, Site, Split, Tap, Task, Teacher
     from d3s2bench.metrics import scores
     from d3s2bench.plugins import configure, options_of
@@ -63,7 +63,7 @@ _HOMES = {
     "execution.remote": ("run_task",),
     "files": ("file_sha256",),
     "hookspecs": ("hookimpl",),
-    "hub": ("pretrained_folder", "pretrained_sha256"),
+    "hub": ("pretrained_folder", "pretrained_sha256", "require_weights"),
     "interfaces": ("Context", "Dataset", "Folders", "Generator", "Site", "Split", "Tap", "Task", "Teacher"),
     "metrics": ("scores",),
     "plugins": ("configure", "options_of"),
@@ -126,6 +126,7 @@ __all__ = [
     "plain",
     "pretrained_folder",
     "pretrained_sha256",
+    "require_weights",
     "run",
     "run_task",
     "scores",

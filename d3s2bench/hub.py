@@ -6,8 +6,9 @@ Imports no torch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from d3s2bench.errors import ModelError, first_line
 from d3s2bench.files import file_sha256
@@ -45,6 +46,20 @@ def pretrained_sha256(folder: Path, files: Sequence[str], what: str = "", expect
     if expected and found != expected:
         raise ModelError(f"{what or folder} has SHA-256 {found[:12]}…, not {expected[:12]}…: its files have changed")
     return found
+
+
+def require_weights(about: Mapping[str, Any], unused: tuple[str, ...] = ()) -> None:
+    """Whether a network's files hold all its weights: those that they lack are random, and only a warning tells.
+
+    Args:
+        about: what ``from_pretrained`` gives with ``output_loading_info=True``.
+        unused: how names begin that may be missing.
+
+    Raises:
+        ModelError: weights are missing; the text is the reason alone.
+    """
+    if missing := sorted(key for key in about["missing_keys"] if not key.startswith(unused)):
+        raise ModelError(f"{len(missing)} of its weights are missing, {missing[0]} first")
 
 
 def _snapshot(name: str, files: list[str]) -> Path:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from d3s2bench import ConfigError, ModelError, first_line, pretrained_folder, pretrained_sha256
+from d3s2bench import ConfigError, ModelError, first_line, pretrained_folder, pretrained_sha256, require_weights
 
 FILES = ("config.json", "model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
 """All that is read of a backbone."""
@@ -42,10 +42,9 @@ def load_backbone(encoder: Any, source: str, sha256: str | None) -> None:
         loaded, about = type(encoder).from_pretrained(
             folder, config=encoder.config, output_loading_info=True, local_files_only=True, use_safetensors=True
         )
+        require_weights(about, unused=NEW)
     except Exception as error:  # a file that is torn, sizes that differ: transformers has an exception for each
         raise _unusable(source, first_line(error)) from error
-    if missing := sorted(key for key in about["missing_keys"] if not key.startswith(NEW)):
-        raise _unusable(source, f"{len(missing)} weights are missing, {missing[0]} first")
     encoder.load_state_dict(loaded.state_dict())
 
 

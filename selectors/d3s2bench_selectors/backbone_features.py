@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d3s2bench import Context, Image, ModelError, first_line, pretrained_folder, pretrained_sha256
+from d3s2bench import Context, Image, ModelError, first_line, pretrained_folder, pretrained_sha256, require_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,13 +76,12 @@ def _folder(name: str) -> Path:
 
 
 def _model(folder: Path, device: str) -> Any:
-    """The network, float32, frozen. Raises ValueError when weights are missing, which would be random ones instead."""
+    """The network, float32, frozen. Raises ModelError when weights are missing."""
     from transformers import AutoModel
 
     safe = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
     model, about = AutoModel.from_pretrained(folder, output_loading_info=True, **safe)
-    if missing := sorted(key for key in about["missing_keys"] if not key.startswith("pooler")):  # it is not used
-        raise ValueError(f"{len(missing)} weights of {type(model).__name__} are missing, {missing[0]} first")
+    require_weights(about, unused=("pooler",))
     return model.float().eval().requires_grad_(False).to(device)
 
 

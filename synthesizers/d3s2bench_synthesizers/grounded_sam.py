@@ -19,7 +19,7 @@ from PIL.Image import fromarray
 from torch import Tensor
 from torch.nn import functional as F
 
-from d3s2bench import Image, ModelError, first_line, pretrained_folder
+from d3s2bench import Image, ModelError, first_line, pretrained_folder, require_weights
 from d3s2bench_synthesizers.grounded_sam_files import FILES, unusable
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -114,10 +114,12 @@ def union(logits: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
 
 
 def _network(kind: Any, name: str, device: str) -> Any:
-    """Frozen, float32. Raises ModelError, too, when weights are missing, which would be random ones instead."""
+    """Frozen, float32."""
     model, about = _loaded(kind, name, output_loading_info=True, use_safetensors=True)
-    if missing := sorted(about["missing_keys"]):
-        raise unusable(kind.__name__, name, f"{len(missing)} weights are missing, {missing[0]} first")
+    try:
+        require_weights(about)
+    except ModelError as error:
+        raise unusable(kind.__name__, name, str(error)) from error
     return model.float().eval().requires_grad_(False).to(device)
 
 

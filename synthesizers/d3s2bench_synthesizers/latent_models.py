@@ -15,7 +15,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from d3s2bench import ModelError, first_line
+from d3s2bench import ModelError, first_line, require_weights
 from d3s2bench_synthesizers.latent_options import PRECISIONS, SAVINGS
 
 LOCAL = {"local_files_only": True, "use_safetensors": True}
@@ -71,7 +71,8 @@ class Loader:
         """A network of this class of diffusers. Raises ModelError for a folder that holds none."""
         given = {"torch_dtype": dtype(precision or self.precision), "low_cpu_mem_usage": is_accelerate_available()}
         with _opened(kind.__name__, folder):
-            network = _whole(*kind.from_pretrained(folder, output_loading_info=True, **given, **LOCAL))
+            network, about = kind.from_pretrained(folder, output_loading_info=True, **given, **LOCAL)
+            require_weights(about)
         if getattr(network, "_supports_gradient_checkpointing", False):
             spare(network, self.memory)
         return self._frozen(network)
@@ -108,14 +109,9 @@ def ddim(config: Any) -> Any:
 def _text_encoder(folder: Path) -> Any:
     disable_progress_bar()  # it would be drawn over ours
     with _opened("CLIPTextModel", folder):
-        return _whole(*CLIPTextModel.from_pretrained(folder, output_loading_info=True, **LOCAL))
-
-
-def _whole(network: Any, about: Mapping[str, Any]) -> Any:
-    """The network. Raises ValueError when weights are missing, which would be random ones instead."""
-    if missing := sorted(about["missing_keys"]):
-        raise ValueError(f"{len(missing)} of its weights are missing, {missing[0]} first")
-    return network
+        encoder, about = CLIPTextModel.from_pretrained(folder, output_loading_info=True, **LOCAL)
+        require_weights(about)
+        return encoder
 
 
 def _tokenizer(folder: Path) -> Any:

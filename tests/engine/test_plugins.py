@@ -304,7 +304,10 @@ def test_options_are_taken(options: dict[str, Any], expected: Options) -> None:
         ({"steps": 1.5}, "could not be converted to Integer"),
         ({"steps": None}, "Incompatible value 'None' for field of type 'int'|not Optional"),
         ({"flip": "perhaps"}, "not a valid bool"),
-        ({"layers": "a"}, r"option 'layers' of synth 'x' is 'a': .*; give tuple\[str, \.\.\.\], in brackets as \[a,b\]"),
+        (
+            {"layers": "a"},
+            r"option 'layers' of synth 'x' is 'a': .*; give tuple\[str, \.\.\.\], in brackets as \[a,b\]",
+        ),
         ({"steps": 2, "size": ["a", 2]}, r"option 'size' of synth 'x' is \['a', 2\]: it could not be converted to Int"),
         ({"size": {"a": 1}}, "option 'size' of synth 'x' is {'a': 1}: "),
     ],

@@ -103,7 +103,7 @@ def test_what_is_no_backbone_is_told(
         build("upernet-swin-t", backbone=swin, encoder=SWIN | {"embed_dim": 32})
     with pytest.raises(ModelError, match="are missing"):
         build("upernet-swin-t", backbone=swin, encoder=SWIN | {"depths": [1, 1, 2, 1]})
-    with pytest.raises(ModelError, match=r"2 weights are missing, embeddings\.layernorm\.bias first"):
+    with pytest.raises(ModelError, match=r"2 of its weights are missing, embeddings\.layernorm\.bias first"):
         build("upernet-convnext-t", backbone=str(without("embeddings.layernorm", tmp_path / "convnext")))
     with pytest.raises(ModelError, match="no such folder"):
         build("segformer-b0", backbone="nobody/has-this")

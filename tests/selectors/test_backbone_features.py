@@ -248,7 +248,7 @@ def test_missing_weights_are_not_replaced_by_random_ones(saved: Path, tmp_path: 
     save_file(
         {k: v for k, v in weights.items() if "cls_token" not in k}, folder / "model.safetensors", {"format": "pt"}
     )
-    with pytest.raises(ModelError, match=r"1 weights of ViTModel are missing, embeddings\.cls_token first"):
+    with pytest.raises(ModelError, match=r"1 of its weights are missing, embeddings\.cls_token first"):
         backbone_features(str(folder), context(images))
 
 
