@@ -37,6 +37,8 @@ def _settings(config: RunConfig, cell: Cell) -> dict[str, Any]:
     for section, components in config.options.items():
         if section in CELL_OPTIONS:
             plain |= {f"{section}.{name}.{key}": v for name, found in components.items() for key, v in found.items()}
+    if cell.as_shipped:
+        plain = {key: value for key, value in plain.items() if not key.startswith(f"selector.{cell.selector}.")}
     plain |= {f"protocol.{key}": value for key, value in config.protocol.items()}
     return plain | ({f"evaluator.{cell.evaluator}.labels": cell.labels} if cell.labels else {})
 

@@ -21,18 +21,21 @@ class Configured:
 
     def __init__(self, config: RunConfig, workspace: Workspace) -> None:
         self.config, self.workspace = config, workspace
-        self._made: dict[tuple[str, str, str], tuple[Any, dict[str, Any]]] = {}
+        self._made: dict[tuple[object, ...], tuple[Any, dict[str, Any]]] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
 
-    def component(self, kind: str, name: str, labels: str | None = None) -> tuple[Any, dict[str, Any]]:
-        """The instance and its ``{name, options, changed, version}``."""
-        if (kind, name, str(labels)) not in self._made:
-            self._made[kind, name, str(labels)] = self._make(kind, name, labels)
-        return self._made[kind, name, str(labels)]
+    def component(
+        self, kind: str, name: str, labels: str | None = None, *, as_shipped: bool = False
+    ) -> tuple[Any, dict[str, Any]]:
+        """The instance and its ``{name, options, changed, version}``; ``as_shipped``, with its default options."""
+        asked = (kind, name, labels, as_shipped)
+        if asked not in self._made:
+            options = {} if as_shipped else self.config.options.get(section(kind), {}).get(name, {})
+            self._made[asked] = self._make(kind, name, dict(options), labels)
+        return self._made[asked]
 
-    def _make(self, kind: str, name: str, labels: str | None) -> tuple[Any, dict[str, Any]]:
+    def _make(self, kind: str, name: str, options: dict[str, Any], labels: str | None) -> tuple[Any, dict[str, Any]]:
         registry = self.workspace.registry
-        options = dict(self.config.options.get(section(kind), {}).get(name, {}))
         if labels == "hard":  # the default of every evaluator, whether it knows soft labels or not
             options.pop("labels", None)
         elif labels:

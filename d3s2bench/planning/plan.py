@@ -62,6 +62,8 @@ class Cell:
     labels: str | None = None
     """``soft`` for the control that trains with the teacher's labels, ``hard`` for teachers; None = as configured."""
     converged: bool = False
+    as_shipped: bool = False
+    """The selector has its default options, whatever the configuration says: a control is one draw of chance."""
 
     @property
     def full(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from d3s2bench.config import RunConfig
 from d3s2bench.datasets.held_out import DEV
-from d3s2bench.errors import BudgetError, ConfigError, DatasetError
+from d3s2bench.errors import BudgetError, DatasetError
 from d3s2bench.files import digest
 from d3s2bench.interfaces import Dataset
 from d3s2bench.planning.command import command_of, commit
@@ -73,12 +73,8 @@ class Planner:
         """What every comparison needs beside it; the converged reference is trained once, in the first repetition."""
         if self.config.controls == "none":
             return
-        if changed := self.configured.described("selector", "random")["changed"]:
-            raise ConfigError(
-                f"selector.random.{changed[0]} is set, so the control random + real would be such a draw, too: give "
-                "--controls none, and run the control without that option into the same --out"
-            )
-        yield replace(cell, selector="random", synth="real")
+        changed = self.configured.described("selector", "random")["changed"]
+        yield replace(cell, selector="random", synth="real", as_shipped=bool(changed))
         yield replace(cell, synth="real")
         full = replace(cell, selector="full", synth="real", rate=1.0)
         yield full
@@ -111,7 +107,7 @@ class Planner:
             return
         distilled = self._distilled(cell)
         pairs = {"folder": self._path(distilled), "id": distilled.key}
-        method = {"selector": described("selector", cell.selector), "synth": described("synthesizer", cell.synth)}
+        method = {"selector": self._selector(cell)[1], "synth": described("synthesizer", cell.synth)}
         self._add_record_of(cell, pairs, distilled, method)
 
     def _add_record_of(self, cell: Cell, pairs: Json | None, distilled: Node | None, method: Json) -> None:
@@ -141,6 +137,9 @@ class Planner:
         if node.key not in self.plan.nodes:
             self.plan.records.append(node.key)
         self.plan.add(node)
+
+    def _selector(self, cell: Cell) -> tuple[Any, dict[str, Any]]:
+        return self.configured.component("selector", cell.selector, as_shipped=cell.as_shipped)
 
     def _evaluator(self, cell: Cell) -> tuple[Any, dict[str, Any]]:
         return self.configured.component("evaluator", cell.evaluator, cell.labels)
@@ -182,7 +181,7 @@ class Planner:
 
     def _selection(self, cell: Cell, sources: int) -> Node:
         """The choice of ``sources`` images of train for each image of the distilled set."""
-        instance, selector = self.configured.component("selector", cell.selector)
+        instance, selector = self._selector(cell)
         budget = Budget.from_rate(cell.rate, self._split_size(cell.dataset)).times(sources)
         index = self._index(cell.dataset)
         models = self.models.of(instance.needs, cell.dataset)

@@ -322,11 +322,15 @@ def test_a_teacher_of_other_classes_is_refused(plan_of: Any, tmp_path: Path, cla
         plan_of(synth="taught", teacher=str(tmp_path / "given"))
 
 
-def test_a_control_that_would_be_no_control_is_refused(plan_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    changed = {"selector": {"random": {"stratify": "presence"}}}
-    with pytest.raises(ConfigError, match=r"selector\.random\.stratify is set, so the control .* --controls none"):
-        plan_of(options=changed, controls="default")
-    assert plan_of(options=changed, controls="none").records
+def test_the_control_is_a_draw_of_chance_whatever_options_random_has(plan_of: Any) -> None:
+    """A stratified draw stands beside it as a method of its own; all commands that are recorded plan their own cell."""
+    stratified = {"selector": {"random": {"stratify": "presence"}}}
+    plan = plan_of(selector="random", synth="real", options=stratified, controls="default")
+    runs = [plan.nodes[key].run for key in plan.records if plan.nodes[key].run["pairs"]]
+    assert [run["spec"]["selector"]["changed"] for run in runs] == [["stratify"], []]
+    assert ["selector.random.stratify=presence" in run["command"] for run in runs] == [True, False]
+    alone = plan_of(selector="random", synth="real", controls="none")
+    assert alone.records == [plan.records[1]]
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------
