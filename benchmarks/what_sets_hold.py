@@ -5,10 +5,10 @@ they stand.
 
 For each row (mean over its repetitions): how many classes a set shows; the images that show a class of the head, of the
 middle and of the tail, on average over these classes; the share of tail pixels; classes per image; and what --quality
-measured. A class is shown by an image from so many pixels on. The thirds are those of the records (``miou_head`` …): by
-share among the pixels of train. Below: Spearman's rank correlation of each column with mIoU over the rows with real
-photographs and hard labels, that is over selectors. The picture has the first images of the first repetition's set of
-each method, best method first.
+measured; of the sets that the store still has. A class is shown by an image from so many pixels on. The thirds are
+those of the records (``miou_head`` …): by share among the pixels of train. Below: Spearman's rank correlation of each
+column with mIoU over the rows with real photographs and hard labels, that is over selectors. The picture has the first
+images of the first repetition's set of each method, best method first.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 from scipy.stats import spearmanr
 
+from d3s2bench import Json
 from d3s2bench.files import load_npz, read_mask
 from d3s2bench.results.records import read_records
 
@@ -38,7 +39,8 @@ def main() -> None:
     parser.add_argument("--pixels", type=int, default=16)
     parser.add_argument("--picture", type=Path)
     given = parser.parse_args()
-    table = rows(given.out, given.pixels)
+    records = [record for record in read_records(given.out) if record["status"] == "ok"]
+    table = rows(given.out, records, given.pixels)
     print(table.to_markdown(floatfmt=".2f"))
     real = table[[method.endswith("+real") and not method.startswith("full") for method in table.index]]
     print(f"\nSpearman's rank correlation with mIoU over {len(real)} selectors:")
@@ -48,13 +50,13 @@ def main() -> None:
             print(f"  {column:12} {rank.statistic:+.2f} (p {rank.pvalue:.3f})")
 
     if given.picture:
-        sheet = draw(given.out, [name for name in table.index if name.count("+") == 1])
+        sheet = draw(given.out, records, [name for name in table.index if name.count("+") == 1])
         sheet.quantize(128).save(given.picture, optimize=True)
 
 
-def draw(out: Path, methods: list[str]) -> Image.Image:
+def draw(out: Path, records: list[Json], methods: list[str]) -> Image.Image:
     """Ten images of each method, its name beside them."""
-    first = {method(r["spec"]): r["provenance"]["distilled"] for r in read_records(out) if r["spec"]["seed"] == 0}
+    first = {method(r["spec"]): r["provenance"]["distilled"] for r in records if r["spec"]["seed"] == 0}
     files = {name: sorted((out / "store/distilled" / first[name] / "images").glob("*.png"))[:10] for name in methods}
     width, height = Image.open(next(iter(files.values()))[0]).size
     sheet = Image.new("RGB", (LABEL + 10 * width, len(methods) * height), "white")
@@ -65,14 +67,15 @@ def draw(out: Path, methods: list[str]) -> Image.Image:
     return sheet
 
 
-def rows(out: Path, pixels: int) -> pd.DataFrame:
+def rows(out: Path, records: list[Json], pixels: int) -> pd.DataFrame:
     found: dict[str, list[dict[str, float]]] = defaultdict(list)
-    for record in read_records(out):
+    for record in records:
         spec, key = record["spec"], record["provenance"]["distilled"]
-        if record["status"] != "ok" or key is None:
+        if key is None:
             continue
         share = load_npz(out / "records" / record["confusion"]["path"])["train_share"]
-        held = holds(out / "store/distilled" / key, tuple(share.tolist()), pixels)
+        folder = out / "store/distilled" / key
+        held = holds(folder, tuple(share.tolist()), pixels) if folder.is_dir() else {}
         quality = record["quality"] or {}
         found[method(spec)].append(
             {"mIoU": record["metrics"]["miou"], **held, **{name: quality.get(key) for name, key in QUALITY.items()}}
@@ -81,7 +84,7 @@ def rows(out: Path, pixels: int) -> pd.DataFrame:
     return pd.DataFrame(means).T.sort_values("mIoU", ascending=False)
 
 
-def method(spec: dict) -> str:
+def method(spec: Json) -> str:
     options = {part: {k: spec[part]["options"][k] for k in spec[part]["changed"]} for part in ("selector", "synth")}
     names = [spec[part]["name"] + (str(options[part]) if options[part] else "") for part in options]
     labels = spec["evaluator"]["options"].get("labels", "hard")
