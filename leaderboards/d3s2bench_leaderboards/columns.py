@@ -74,18 +74,21 @@ class Board:
 
     @cached_property
     def methods(self) -> tuple[Method, ...]:
-        """Controls, then the others, then the full train set; the best rank, then the best mean first."""
-        means = {method: _mean([column.rows[method].merit for column in self._of(method)]) for method in self.names}
+        """Controls, then the others, then the full train set; what stands highest in the columns that it is in first,
+        so that the best is the first though it is not in all of them."""
+        places: dict[Method, list[float]] = defaultdict(list)
+        merits: dict[Method, list[float]] = defaultdict(list)
+        for found in map(_means, self.columns):
+            ranks = pd.Series(found, dtype="float64").rank(ascending=False)
+            for method, rank in zip(found, ranks, strict=True):
+                places[method].append((rank - 0.5) / len(found))
+                merits[method].append(found[method])
 
         def place(method: Method) -> tuple[Any, ...]:
-            rank = self.ranks[method]
-            known = not math.isnan(rank)
-            return method.full, not method.control, not known, rank if known else 0, -means[method], self.names[method]
+            standing = _mean(places[method], of_none=1)
+            return method.full, not method.control, standing, -_mean(merits[method]), self.names[method]
 
         return tuple(sorted(self.names, key=place))
-
-    def _of(self, method: Method) -> Iterable[Column]:
-        return (column for column in self.columns if method in column.rows)
 
 
 def board(rows: Sequence[Row]) -> Board:
@@ -142,6 +145,5 @@ def _means(column: Column) -> dict[Method, float]:
     return {method: row.merit for method, row in column.rows.items() if not method.full and math.isfinite(row.mean)}
 
 
-def _mean(values: Sequence[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return sum(finite) / len(finite) if finite else -math.inf
+def _mean(values: Sequence[float], of_none: float = -math.inf) -> float:
+    return sum(values) / len(values) if values else of_none

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from d3s2bench_leaderboards.controls import FULL, Controls, differences
@@ -23,7 +23,7 @@ class Comparison:
     corrected: float
     """p after Holm's correction for the comparisons of the family."""
     least: float
-    """The least corrected p that so many repetitions can give, as the first of so many comparisons."""
+    """The least corrected p that so many repetitions can give, where those with more of them come first."""
     improvement: float
 
     @property
@@ -41,12 +41,16 @@ class Comparison:
         return not (self.enough or self.different)
 
 
+Tests = Mapping[Setting, Comparison]
+"""Rows' settings → how they compare with random + real."""
+
+
 def compare_all(pairs: Sequence[tuple[Row, Row]]) -> list[Comparison]:
     """The pairs as one family: each p is corrected for all of them."""
     gaps = [differences(row, other) for row, other in pairs]
     p = [sign_flip(each) for each in gaps]
     corrected = holm(p)
-    family = sum(not math.isnan(each) for each in p)
+    family = [len(gap) for gap, each in zip(gaps, p, strict=True) if not math.isnan(each)]
     return [
         Comparison(
             *pair,
@@ -54,7 +58,7 @@ def compare_all(pairs: Sequence[tuple[Row, Row]]) -> list[Comparison]:
             mean=sum(gap) / len(gap) if gap else math.nan,
             p=p[k],
             corrected=corrected[k],
-            least=min(1.0, resolution(len(gap)) * max(1, family)),
+            least=min(1.0, resolution(len(gap)) * max(1, sum(n <= len(gap) for n in family))),
             improvement=improvement(*([row.metric.sign * score for score in row.scores.values()] for row in pair)),
         )
         for k, (pair, gap) in enumerate(zip(pairs, gaps, strict=True))
@@ -65,6 +69,11 @@ def with_random(rows: Sequence[Row], controls: Controls) -> list[Comparison]:
     """Each row against random + real, as far as it has that control and is not it."""
     found = ((row, controls.random_real(row)) for row in rows)
     return compare_all([(row, control) for row, control in found if control and control is not row])
+
+
+def all_with_random(controls: Controls) -> Tests:
+    """The comparisons of every column."""
+    return {test.row.setting: test for column in controls.columns for test in with_random(column, controls)}
 
 
 @dataclass(frozen=True)

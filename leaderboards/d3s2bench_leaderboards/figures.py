@@ -48,7 +48,12 @@ class Figures(Lens):
         return files(Scope.of(records, self), self)
 
     def _check(self) -> None:
-        if unknown := sorted({*self.kinds} - {*KINDS}):
-            raise ConfigError(f"renderer figures: kind '{unknown[0]}': known: {', '.join(KINDS)}")
+        check_kinds("figures", self.kinds)
         if self.most < 2 or not 1 <= self.width <= 20 or not 30 <= self.dpi <= 1200:
             raise ConfigError("renderer figures: give most from 2, width from 1 to 20 inches, dpi from 30 to 1200")
+
+
+def check_kinds(renderer: str, kinds: Iterable[str]) -> None:
+    """Raises ConfigError for a kind that there is not."""
+    if unknown := sorted({*kinds} - {*KINDS}):
+        raise ConfigError(f"renderer {renderer}: kind '{unknown[0]}': known: {', '.join(KINDS)}")

@@ -15,7 +15,7 @@ from d3s2bench_leaderboards.significance import t_quantile
 PARTS = (
     "selector",
     "synthesizer",
-    "guidance",
+    "over layout",
     "over the photographs",
     "together",
     "teacher alone",
@@ -47,13 +47,13 @@ COLUMNS = {
 def gains(rows: Sequence[Row], controls: Controls | None = None, named: Names | None = None) -> pd.DataFrame:
     """One line for each part of a gain whose controls are there, in the order of ``PARTS`` within each selector S.
 
-    selector: S+real − random+real. synthesizer: S+layout − S+real. For each synthesizer X: guidance, X − layout of the
-    same generator and the same options where both have them; over the photographs, S+X − S+real (of layout that is
-    the part synthesizer); together, S+X − random+real; beyond the teacher, S+X − S+real with soft labels; interaction
-    of selector and synthesizer, (S+X − S+real) − (random+X − random+real). teacher alone: S+real with soft labels −
-    S+real. on random masks: random+X − random+real.
+    selector: S+real − random+real. synthesizer: S+layout − S+real. For each synthesizer X: over layout, X − layout of
+    the same generator and the same options where both have them, which is what guidance adds where X guides; over the
+    photographs, S+X − S+real (of layout that is the part synthesizer); together, S+X − random+real; beyond the teacher,
+    S+X − S+real with soft labels; interaction of selector and synthesizer, (S+X − S+real) − (random+X − random+real).
+    teacher alone: S+real with soft labels − S+real. on random masks: random+X − random+real.
 
-    So selector, synthesizer and guidance add up to together; and so do selector, on random masks and interaction.
+    So selector, synthesizer and over layout add up to together; and so do selector, on random masks and interaction.
 
     ``n`` counts the repetitions that all rows of a difference have; ``mean`` and ``std`` (sample) are over these, in
     mIoU; ``low`` and ``high`` bound the 95 % interval of the paired t test. All but the mean are missing for n = 1.
@@ -89,7 +89,7 @@ def _generated(row: Row, real: Row | None, soft: Row | None, controls: Controls)
     if row.setting.synth.name == LAYOUT.name:
         yield "synthesizer", (row, real)
     else:
-        yield "guidance", (row, controls.unguided(row))
+        yield "over layout", (row, controls.unguided(row))
         yield "over the photographs", (row, real)
     random = controls.random_real(row)
     yield "together", (row, random)

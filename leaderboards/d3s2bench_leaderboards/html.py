@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from d3s2bench import ConfigError, Json
+from d3s2bench_leaderboards.figures import KINDS, check_kinds
 from d3s2bench_leaderboards.view import View
 
 
@@ -18,6 +19,8 @@ class Html(View):
     """Of the page."""
     records: str = "records"
     """The address of the records' folder, as seen from the page."""
+    kinds: tuple[str, ...] = KINDS
+    """Which curves to draw."""
     most: int = 8
     """Methods in a picture of curves."""
     pictures: int = 12
@@ -34,6 +37,7 @@ class Html(View):
         from d3s2bench_leaderboards.page import page
         from d3s2bench_leaderboards.scope import Scope
 
+        check_kinds("html", self.kinds)
         if self.most < 2 or self.pictures < 0:
             raise ConfigError(f"renderer html: most {self.most}, pictures {self.pictures}: give 2 and 0 or more")
         if ":" in self.records.partition("/")[0] and not self.records.startswith(("http://", "https://")):

@@ -14,7 +14,7 @@ from d3s2bench_leaderboards.significance import ALPHA, EXACT
 from d3s2bench_leaderboards.tex import escape, number
 
 MARKS = {
-    r"& $\Delta$ ": r"$\Delta$: mean paired difference to random + real.",
+    r"& $\Delta$ ": r"$\Delta$: mean paired difference to random + real over the repetitions that both have.",
     r"& \% full ": r"\% full: of the full train set at convergence.",
     f"& {MISSING} ": r"{-}{-}: no record.",
     f"& {RANK} ": "rank: mean over the columns, of the methods that all columns have; the full train set has none.",
@@ -24,7 +24,8 @@ MARKS = {
 }
 """What stands in the table → what it means; no name of a method looks like that once it is escaped."""
 TEST = rf"""Tested by two-sided sign flips over common repetitions, exact up to {EXACT} of them, with Holm's correction
-among the methods of one dataset, rate, architecture and protocol, $\alpha = {ALPHA}$."""
+among the methods of one dataset, rate, architecture and protocol, $\alpha = {ALPHA}$; the test images are held
+fixed."""
 STAGES: Mapping[str, tuple[str, Callable[[Row], str]]] = {
     "train": ("training", lambda row: row.setting.method),
     "select": ("selection", lambda row: row.setting.selector.name),

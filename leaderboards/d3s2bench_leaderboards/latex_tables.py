@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from d3s2bench_leaderboards import cells, latex_notes
+from d3s2bench_leaderboards import cells, latex_notes, sections
 from d3s2bench_leaderboards.bootstrap import CountsFolder
 from d3s2bench_leaderboards.claims import Claim, claims_beside
 from d3s2bench_leaderboards.columns import Column
@@ -27,10 +27,11 @@ LEAST_P = 0.0001
 CLAIMED = r"""Claimed: what others published, under their own protocols; not measured here, not comparable with the rows
 above."""
 BEHIND = r"""Against random + real, over the n repetitions that both have: mean paired difference, p of the
-sign-flip test, p corrected for all methods of the dataset, rate, architecture and protocol (Holm), and the share of all
-pairs of repetitions in which the method is better (ties half)."""
+sign-flip test, p corrected for all methods of the dataset, rate, architecture and protocol (Holm). Better: the share of
+all pairs of repetitions, common or not, in which the method is above random + real (ties half)."""
 INTERVAL = r"""Interval: 95\,\%%, bootstrap over repetitions and %s, the same images for both, stretched to the width
-of a t interval."""
+of a t interval. It asks for other test images, too, which the test holds fixed: so it can hold 0 where p is small. It
+is not corrected."""
 
 
 def tables(scope: Scope, options: Latex) -> str:
@@ -40,7 +41,8 @@ def tables(scope: Scope, options: Latex) -> str:
         return f"% {' '.join(scope.view.nothing.split())}\n"
     made = scope.grid(options)
     boards = board_tables(made, scope.metric, options.groups)
-    told = [escape(text) for text in (scope.view.told,) if text]
+    warnings = scope.view.told, sections.mixed(rows, scope.named), sections.failed(scope.records)
+    told = [escape(text) for text in warnings if text]
     about = [*latex_notes.sentences(made, "".join(boards), scope.metric)]
     parts = [*boards, note(*about, *latex_notes.references(rows, made, scope.metric), *told)]
     claimed = claims_beside(rows) if options.claims else []

@@ -14,6 +14,7 @@ from d3s2bench_leaderboards.metrics import MIOU, Metric
 from d3s2bench_leaderboards.view import View
 
 if TYPE_CHECKING:
+    from d3s2bench_leaderboards.comparisons import Tests
     from d3s2bench_leaderboards.marks import Entry
     from d3s2bench_leaderboards.scope import Scope
 
@@ -21,12 +22,14 @@ Line = Mapping[Any, Any]
 """One row of the comparison."""
 NOTE = """\
 {metric}, mean ± standard deviation over n repetitions; varies: the stages whose seed differs between them.
-Δ: mean paired difference of {label} to random + real, to the same selector + real, to the same selector + real with the
-teacher's soft labels (soft: the control of equal information) and to the full train set at the same iterations.
-% of full: of the full train set at convergence. Rows with different protocols are not comparable."""
+Δ: mean paired difference of {label}, over the repetitions that both have, to random + real, to the same selector +
+real, to the same selector + real with the teacher's soft labels (soft: the control of equal information) and to the
+full train set at the same iterations. % of full: of the full train set at convergence. Rows with different protocols
+are not comparable."""
 GRID = """\
-{metric}, mean ± standard deviation over n repetitions; Δ: mean paired difference to random + real; last what it is of
-the full train set at convergence. {missing}: no record. Columns with different protocols are not comparable."""
+{metric}, mean ± standard deviation over n repetitions; Δ: mean paired difference to random + real over the repetitions
+that both have; last what it is of the full train set at convergence. {missing}: no record. Columns with different
+protocols are not comparable."""
 MISSING = "–"
 
 
@@ -39,14 +42,19 @@ class Markdown(View):
 
     def render(self, records: Iterable[Json]) -> str:
         from d3s2bench_leaderboards import sections
+        from d3s2bench_leaderboards.comparisons import all_with_random
         from d3s2bench_leaderboards.gains import gains
         from d3s2bench_leaderboards.quality import qualities
         from d3s2bench_leaderboards.scope import Scope
         from d3s2bench_leaderboards.stability import stability
 
         scope = Scope.of(records, self)
-        rows, named = scope.rows, scope.named
-        parts = [_table(scope, self), sections.evaluations(scope.looks), sections.replaced(scope.replaced)]
+        rows, named, tests = scope.rows, scope.named, all_with_random(scope.controls)
+        parts = [
+            _table(scope, self, tests),
+            sections.tests([tests[r.setting] for r in rows if r.setting in tests], named),
+        ]
+        parts += [sections.evaluations(scope.looks), sections.replaced(scope.replaced)]
         parts.append(cells.escape(sections.mixed(rows, named)))
         if scope.metric is MIOU:
             parts += [
@@ -57,18 +65,18 @@ class Markdown(View):
         return "\n\n".join(part for part in [*parts, sections.failures(scope.records)] if part) + "\n"
 
 
-def _table(scope: Scope, view: View) -> str:
+def _table(scope: Scope, view: View, tests: Tests) -> str:
     if not scope.rows:
         return cells.escape(view.nothing)
-    table, note = (_grid(scope, view), GRID) if view.pivots else (_lines(scope), NOTE)
+    table, note = (_grid(scope, view), GRID) if view.pivots else (_lines(scope, tests), NOTE)
     said = note.format(metric=scope.metric.inline, label=scope.metric.label, missing=MISSING)
     return "\n".join([f"{table}\n\n{said}", *filter(None, [cells.escape(view.told)])])
 
 
-def _lines(scope: Scope) -> str:
+def _lines(scope: Scope, tests: Tests) -> str:
     from d3s2bench_leaderboards.tables import compare
 
-    lines = compare(scope.rows, scope.controls, scope.named).to_dict("records")
+    lines = compare(scope.rows, scope.controls, scope.named, tests).to_dict("records")
     columns = _columns(scope.metric)
     return cells.table({header: [write(row) for row in lines] for header, write in columns.items()}, TEXT)
 

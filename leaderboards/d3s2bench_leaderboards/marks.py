@@ -38,12 +38,16 @@ class Marked:
     controls: Controls
 
     @cached_property
+    def every(self) -> list[Row]:
+        """The rows of the column, whether a filter shows them or not."""
+        shown = self.column.rows.values()
+        return self.controls.beside(next(iter(shown))) if shown else []
+
+    @cached_property
     def comparisons(self) -> list[Comparison]:
         """Of the rows that are shown; corrected for all that the column has, so that no filter makes a star."""
-        shown = self.column.rows.values()
-        every = self.controls.beside(next(iter(shown))) if shown else []
-        tests = {test.row.setting: test for test in with_random(every, self.controls)}
-        return [tests[row.setting] for row in shown if row.setting in tests]
+        tests = {test.row.setting: test for test in with_random(self.every, self.controls)}
+        return [tests[row.setting] for row in self.column.rows.values() if row.setting in tests]
 
     @cached_property
     def podium(self) -> Podium:
@@ -51,7 +55,7 @@ class Marked:
 
     @cached_property
     def floor(self) -> float:
-        return noise_floor(self.column.rows.values())
+        return noise_floor(self.every)
 
     @cached_property
     def least_p(self) -> float | None:

@@ -231,7 +231,7 @@ def _kinds(scope: Scope, made: Grid, options: Html) -> list[dict[str, Any]]:
     chosen = choose(made.board, options.most)
     counts = CountsFolder(options.folder) if options.folder else None
     label = f"{scope.metric.label} (%)" if scope.metric.unit == "percent" else scope.metric.label
-    found = panels(made.board, label, chosen, counts)
+    found = panels(made.board, label, chosen, counts, options.kinds)
     return [_kind(kind, list(each)) for kind, each in groupby(found, key=lambda panel: panel.kind)]
 
 

@@ -15,11 +15,17 @@ from d3s2bench_leaderboards.quality import MEASURES
 if TYPE_CHECKING:
     import pandas as pd
 
+    from d3s2bench_leaderboards.comparisons import Comparison
     from d3s2bench_leaderboards.names import Names
     from d3s2bench_leaderboards.quality import Quality
     from d3s2bench_leaderboards.rows import Row, Setting
     from d3s2bench_leaderboards.stability import Agreement, Ranked, Stability
 
+TESTS = """\
+Over the n repetitions that both have: mean paired difference, p of the two-sided sign-flip test, which holds the test
+images fixed, and p corrected among the methods of one dataset, rate, architecture and protocol (Holm). Better: the
+share of all pairs of repetitions, common or not, in which the method is above random + real (ties half)."""
+TOO_FEW = " †: so few repetitions cannot show a difference, whatever it is."
 GAINS = """\
 Δ mIoU: paired over n repetitions, with the 95 % t interval over repetitions; it does not contain the choice of the test
 images nor of the teacher and generator, of which there is one; not corrected for how many intervals there are."""
@@ -69,6 +75,27 @@ def _evaluations(dataset: str, split: str, number: int, configurations: int) -> 
     name = cells.escape(dataset.replace("`", "'"))
     times, with_ = _plural(number, "time"), _plural(configurations, "configuration")
     return f"`{name}` {cells.escape(split)} was evaluated {times}, with {with_}."
+
+
+def tests(found: Sequence[Comparison], named: Names) -> str:
+    """Over at least two repetitions."""
+    tested = [test for test in found if test.n > 1 and not math.isnan(test.p)]
+    if not tested:
+        return ""
+    settings = [test.row.setting for test in tested]
+    parts = {part: [cells.escape(named[setting][part]) for setting in settings] for part in NAMED}
+    columns = {"dataset": parts.pop("dataset"), "rate": [cells.percent(setting.rate) for setting in settings], **parts}
+    columns |= {
+        "n": [str(test.n) for test in tested],
+        "Δ random": [cells.quantity(test.mean, test.row.metric.unit, "+") for test in tested],
+        "p": [f"{test.p:.4f}" for test in tested],
+        "p (Holm)": [f"{test.corrected:.4f}{'†' * test.untold}" for test in tested],
+        "better": [f"{test.improvement:.2f}" for test in tested],
+        "iterations": [str(setting.iterations) for setting in settings],
+        "protocol": [setting.protocol[:8] for setting in settings],
+    }
+    few = TOO_FEW if any(test.untold for test in tested) else ""
+    return f"## Against random + real\n\n{cells.table(columns, (*NAMED, 'protocol'))}\n\n{TESTS}{few}"
 
 
 def gains(parts: pd.DataFrame) -> str:
@@ -162,6 +189,12 @@ def failures(records: Iterable[Json]) -> str:
     """One line for each record that is not ok."""
     failed = {f"- {cells.escape(failure(record))}" for record in records if record["status"] != "ok"}
     return "\n".join(["## Without a result", "", *sorted(failed)]) if failed else ""
+
+
+def failed(records: Iterable[Json]) -> str:
+    """How many runs gave no number, where there is no room to list them."""
+    number = sum(record["status"] != "ok" for record in records)
+    return f"{_plural(number, 'run')} gave no result; a cell without another one stands as missing." if number else ""
 
 
 def failure(record: Json) -> str:

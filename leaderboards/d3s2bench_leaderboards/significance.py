@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from d3s2bench_leaderboards.controls import FULL
 from d3s2bench_leaderboards.rows import Row
 
 ALPHA = 0.05
@@ -98,8 +99,9 @@ def average_ranks(means: pd.DataFrame) -> pd.Series[Any]:
 
 
 def noise_floor(rows: Iterable[Row]) -> float:
-    """Standard deviation over training seeds where nothing else varies, pooled over the rows; NaN for less than two
-    degrees of freedom: two repetitions of one row say nothing of a spread."""
-    measured = [(len(row.scores) - 1, row.std) for row in rows if row.varies == ("train",) and math.isfinite(row.std)]
+    """Standard deviation over training seeds where nothing else varies, pooled over the rows of distilled sets; NaN for
+    less than two degrees of freedom: two repetitions of one row say nothing of a spread."""
+    seeded = (row for row in rows if row.varies == ("train",) and row.setting.selector.name != FULL.name)
+    measured = [(len(row.scores) - 1, row.std) for row in seeded if math.isfinite(row.std)]
     freedom = sum(df for df, _ in measured)
     return math.sqrt(sum(df * std * std for df, std in measured) / freedom) if freedom > 1 else math.nan

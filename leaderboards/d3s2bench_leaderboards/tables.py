@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from d3s2bench import Json
-from d3s2bench_leaderboards.comparisons import Comparison, with_random
+from d3s2bench_leaderboards.comparisons import Comparison, Tests, all_with_random
 from d3s2bench_leaderboards.controls import Controls, paired_difference, percent_of
 from d3s2bench_leaderboards.names import Names, names
 from d3s2bench_leaderboards.rows import Row, gather
@@ -33,10 +33,13 @@ def comparison(records: Iterable[Json]) -> pd.DataFrame:
     return compare(gather(records)).rename(columns={"score": "miou"})
 
 
-def compare(rows: Sequence[Row], controls: Controls | None = None, named: Names | None = None) -> pd.DataFrame:
-    """The comparison of rows that are gathered already, with controls and names of more rows where these are given."""
+def compare(
+    rows: Sequence[Row], controls: Controls | None = None, named: Names | None = None, tests: Tests | None = None
+) -> pd.DataFrame:
+    """The comparison of rows that are gathered already, with controls, names and tests of more rows where these are
+    given."""
     controls, named = controls or Controls(rows), named or names(rows)
-    tests = {test.row.setting: test for column in controls.columns for test in with_random(column, controls)}
+    tests = all_with_random(controls) if tests is None else tests
     lines = [named[row.setting] | _line(row, controls) | _test(tests.get(row.setting)) for row in rows]
     return pd.DataFrame(lines, columns=list(COLUMNS), dtype=object).astype(COLUMNS)  # names may be no valid text
 

@@ -40,6 +40,19 @@ def test_against_the_rate_by_hand() -> None:
     assert random.control and not dfss.control
 
 
+def test_the_best_is_drawn_though_it_is_not_in_every_column() -> None:
+    """It beats the others wherever it is; they are in one column more."""
+    board_of = [
+        record(name, "guided", miou=m, rate=rate)
+        for rate in (0.01, 0.05)
+        for name, m in (("random", 10.0), ("a", 20.0), ("b", 19.0), ("c", 18.0), ("d", 17.0))
+    ]
+    best = record("e", "guided", miou=30.0)
+    made = board(gather([*board_of, best]))
+    assert [made.names[method][0] for method in made.methods] == ["e", "a", "b", "c", "d", "random"]
+    assert "e+guided" in [curve.name for curve in drawn([*board_of, best], "classes", most=3)[0].curves]
+
+
 def test_budgets_share_a_picture_where_nothing_else_differs() -> None:
     records = [record(miou=float(i), iterations=i) for i in (100, 300)] + [record(miou=5.0, iterations=900, lr=0.5)]
     (panel,) = drawn(records, "budget")

@@ -61,7 +61,7 @@ def test_every_part_by_hand() -> None:
     assert {part: line["mean"] for part, line in guided.iterrows()} == pytest.approx(
         {
             "selector": (5 + 3 + 4) / 3,
-            "guidance": (5 + 6 + 4) / 3,
+            "over layout": (5 + 6 + 4) / 3,
             "over the photographs": ((7 - 5) + (8 - 3) + (6 - 4)) / 3,
             "together": (7 + 8 + 6) / 3,
             "teacher alone": (6 + 7 + 8) / 3,
@@ -76,7 +76,7 @@ def test_every_part_by_hand() -> None:
     layout = table[table.synth == "layout"].set_index("part")["mean"]
     assert layout.loc["synthesizer"] == pytest.approx((-3 - 1 - 2) / 3)
     assert layout.loc["together"] == pytest.approx((2 + 2 + 2) / 3)
-    assert "guidance" not in layout and "interaction" not in layout  # there is no random+layout
+    assert "over layout" not in layout and "interaction" not in layout  # there is no random+layout
 
 
 def test_the_interval_is_that_of_a_paired_t_test() -> None:
@@ -89,9 +89,9 @@ def test_the_published_study() -> None:
     table = gains(gather(read_records(STUDY))).set_index(["arch", "part", "synth"])
     published = {  # docs/results.md
         ("unet", "selector", "real"): (5.22, 1.55),
-        ("unet", "guidance", "guided"): (4.89, 0.66),
+        ("unet", "over layout", "guided"): (4.89, 0.66),
         ("unet", "beyond the teacher", "guided"): (-6.33, 0.99),
-        ("deeplab", "guidance", "guided"): (3.32, 0.95),
+        ("deeplab", "over layout", "guided"): (3.32, 0.95),
         ("deeplab", "teacher alone", "real"): (6.31, 0.42),
     }
     for part, (mean, std) in published.items():
@@ -104,7 +104,7 @@ def test_the_published_study() -> None:
 def test_the_parts_sum_to_the_whole(scored: list[tuple[float, ...]]) -> None:
     methods = [("random", "real"), ("balanced", "real"), ("balanced", "layout"), ("balanced", "guided")]
     table = parts(records(dict(zip(methods, zip(*scored, strict=True), strict=True)))).set_index(["part", "synth"])
-    steps = table.loc[[("selector", "real"), ("synthesizer", "layout"), ("guidance", "guided")], "mean"]
+    steps = table.loc[[("selector", "real"), ("synthesizer", "layout"), ("over layout", "guided")], "mean"]
     assert steps.sum() == pytest.approx(table.loc[("together", "guided"), "mean"], abs=1e-9)
 
 
@@ -130,7 +130,7 @@ def test_only_common_repetitions_count_and_one_has_no_spread() -> None:
 def test_every_other_synthesizer_and_selector_has_its_own_split() -> None:
     scores = [("random", "real"), *((s, x) for s in ("balanced", "dfss") for x in ("real", "layout", "guided", "mine"))]
     table = parts([record(*method, miou=float(k + s), seed=s) for k, method in enumerate(scores) for s in (0, 1)])
-    guidance = table[table.part == "guidance"]
+    guidance = table[table.part == "over layout"]
     assert guidance[["selector", "synth"]].to_numpy().tolist() == [
         [selector, synth] for selector in ("balanced", "dfss") for synth in ("guided", "mine")
     ]
@@ -152,8 +152,8 @@ def test_guidance_is_measured_against_the_same_generator_and_sampling(layout: di
     guided = record("balanced", "guided", 20.0, generator="g", teacher="t", synth_options=options)
     same = record("balanced", "layout", 15.0, generator="g", synth_options={"steps": 25})
     other = record("balanced", "layout", 11.0, **layout)
-    assert parts([guided, other, same]).set_index("part").loc["guidance", "mean"] == 5.0
-    assert "guidance" not in parts([guided, other]).part.tolist()
+    assert parts([guided, other, same]).set_index("part").loc["over layout", "mean"] == 5.0
+    assert "over layout" not in parts([guided, other]).part.tolist()
 
 
 def test_what_another_teacher_gave_is_no_control() -> None:

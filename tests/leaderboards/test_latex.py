@@ -213,6 +213,12 @@ def test_counts_beside_the_records_give_intervals() -> None:
     assert len(intervals) == 12 and all(re.fullmatch(r"[+-]\d+\.\d\d to [+-]\d+\.\d\d", text) for text in intervals)
 
 
+def test_a_failed_run_is_no_silent_gap() -> None:
+    assert "gave no result" not in Latex().render(RECORDS)
+    text = Latex().render([*RECORDS, record("dfss", miou=None)])
+    assert "1 run gave no result; a cell without another one stands as missing." in text
+
+
 def test_caption_and_label() -> None:
     text = Latex(caption=r"See \cite{x}.", label="tab:a_b").render(RECORDS)
     assert "\\caption{See \\cite{x}.}\n\\label{tab:a_b}" in text

@@ -95,7 +95,9 @@ def test_commands_that_differ_in_more_than_the_seed_are_all_kept() -> None:
     assert detail["commands"] == ["d3s2bench run", "d3s2bench evaluate elsewhere"]
 
 
-@pytest.mark.parametrize("options", [{"most": 1}, {"pictures": -1}, {"records": "javascript:alert(1)//"}])
+@pytest.mark.parametrize(
+    "options", [{"most": 1}, {"kinds": ("pie",)}, {"pictures": -1}, {"records": "javascript:alert(1)//"}]
+)
 def test_options_that_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="renderer html"):
         Html(**options).render([record()])

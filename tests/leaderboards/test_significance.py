@@ -112,6 +112,12 @@ def test_noise_floor_pools_what_varies_in_the_training_seed_alone() -> None:
     assert math.isnan(noise_floor(gather(other)))
 
 
+def test_noise_floor_leaves_the_full_train_set_out() -> None:
+    quiet = [record("balanced", miou=m, seed=s) for s, m in enumerate([10.0, 12.0, 11.0])]
+    full = [record("full", miou=m, seed=s) for s, m in enumerate([40.0, 50.0, 60.0])]
+    assert noise_floor(gather(quiet + full)) == noise_floor(gather(quiet)) == 1
+
+
 def method(name: str, *miou: float) -> list[dict[str, Any]]:
     return [record(name, miou=m, seed=s) for s, m in enumerate(miou)]
 
@@ -139,6 +145,26 @@ def test_what_holm_rejects_differs_though_it_has_few_repetitions() -> None:
     rows = gather([*method("random", *[5.0] * 10), *method("a", *[6.0] * 10), *method("b", *[7.0] * 6)])
     tests = {test.row.setting.selector.name: test for test in with_random(rows, Controls(rows))}
     assert tests["b"].corrected == 0.03125 and tests["b"].different
+
+
+def test_the_least_p_holds_though_some_have_more_repetitions() -> None:
+    """Behind c with its 10, b with 6 of one sign is corrected for a and itself: 2 × 2/2^6. a, with 5, for itself."""
+    few = [*method("random", *[5.0] * 10), *method("a", *[6.0] * 5), *method("b", *[7.0] * 6)]
+    rows = gather([*few, *method("c", *[9.0] * 10)])
+    tests = {test.row.setting.selector.name: test for test in with_random(rows, Controls(rows))}
+    assert {name: (test.least, test.corrected) for name, test in tests.items()} == {
+        "a": (0.0625, 0.0625),
+        "b": (0.0625, 0.0625),
+        "c": (3 * 2**-9, 3 * 2**-9),
+    }
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.integers(-3, 3), min_size=1, max_size=9), min_size=1, max_size=5))
+def test_no_corrected_p_is_under_the_least(gaps: list[list[int]]) -> None:
+    every = [method(f"m{k}", *(5.0 + gap for gap in each)) for k, each in enumerate(gaps)]
+    rows = gather([*method("random", *[5.0] * 9), *(one for each in every for one in each)])
+    assert all(test.corrected >= test.least for test in with_random(rows, Controls(rows)))
 
 
 def test_nothing_is_bold_beside_a_best_with_one_repetition() -> None:
@@ -203,6 +229,26 @@ def test_interval_over_repetitions_is_as_wide_as_that_of_t(n: int) -> None:
     ours = difference_interval(a, b, resamples=4000)
     assert ours.high - ours.low == pytest.approx(high - low, rel=0.12 if n > 2 else 0.3)
     assert ours.low < gaps.mean() < ours.high
+
+
+def test_interval_over_both_is_that_of_two_loops() -> None:
+    """Repetitions and images are drawn apart; all repetitions of a resample have the same images."""
+    repetitions, images = 6, 12
+    a, b = counts(repetitions, images, seed=1), counts(repetitions, images, seed=2)
+    b[:, :, :, 0] += np.arange(images)[:, None] * 9  # some images are hard for b in every repetition
+
+    def gap(r: int, drawn: Any) -> float:
+        return scores(a[r, drawn].sum(axis=0))["miou"] - scores(b[r, drawn].sum(axis=0))["miou"]
+
+    rng, found = np.random.default_rng(5), []
+    for _ in range(1500):
+        drawn = rng.integers(images, size=images)
+        found.append(np.mean([gap(r, drawn) for r in rng.integers(repetitions, size=repetitions)]))
+    centre = np.mean([gap(r, np.arange(images)) for r in range(repetitions)])
+    stretch = stats.t.ppf(0.975, repetitions - 1) * math.sqrt(repetitions / (repetitions - 1)) / stats.norm.ppf(0.975)
+    low, high = centre + stretch * (np.quantile(found, [0.025, 0.975]) - centre)
+    ours = difference_interval(margins(a), margins(b), resamples=4000)
+    assert (ours.low, ours.high) == pytest.approx((low, high), abs=0.08 * (high - low))
 
 
 def test_neighbouring_images_are_drawn_together() -> None:
