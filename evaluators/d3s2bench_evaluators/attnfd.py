@@ -13,7 +13,10 @@ backwards, the layers behind these, as many as both have: which is the same thre
 Ours differs in what carries the student's refined features over to the teacher's: a 1×1 convolution with BatchNorm only
 where the widths differ, and learnt all through the training (theirs always, learnt in a first epoch of its own); and
 bilinear resizing where the sizes differ. All of the student's CBAM learns (theirs but for the linear layers), features
-are activations after ReLU (theirs before it, in the backbone), and the teacher runs on its BatchNorm statistics.
+are activations after ReLU (theirs before it, in the backbone), the teacher runs on its BatchNorm statistics, and CBAM
+and projection start as PyTorch has them (theirs from Kaiming's normal distribution). The cross-entropy is that of the
+output alone: UPerNet's auxiliary head, which hard labels train, has no part in it. With ``accumulate``, norms run over
+a micro-batch.
 """
 
 from __future__ import annotations

@@ -3,10 +3,12 @@
 Nogueira et al., "Core-Set Selection for Data-efficient Land Cover Segmentation", arXiv 2505.01225 (IEEE Access 2026),
 method "Class Balance" (CB).
 
-Re-implementation: published is the aim, a set of balanced classes; how it is reached, all that follows, is ours.
-Greedy: each step takes the mask that raises the entropy of the class distribution of all pixels
-chosen so far the most (or lowers it the least). The first is thus the one of the highest label complexity. Ties (to
-twelve decimals): the lowest index. A mask without a labelled pixel changes nothing and is taken when no other is left.
+Re-implementation: published is the aim, a set of balanced classes. That it is reached greedily is how the one public
+library that has it reads the paper, too (pytorch_segmentation_models_trainer, on class frequencies of each image where
+ours counts pixels, which differs where images differ in size). Each step takes the mask that raises the entropy of the
+class distribution of all pixels chosen so far the most (or lowers it the least). The first is thus the one of the
+highest label complexity. Ties (to twelve decimals): the lowest index. A mask without a labelled pixel changes nothing
+and is taken when no other is left.
 
 The entropy of S pixels, n_c of class c, is ``log S − Σ_c n_c log n_c / S``, and a mask changes the terms of its own
 classes only: a step costs one logarithm for each class that each mask shows. An entropy is not submodular: what a mask

@@ -33,9 +33,13 @@ def per_image(
 def finite(features: NDArray[np.float64], train: Split, whose: str) -> NDArray[np.float64]:
     """``(N, D)`` as they are. Raises ModelError that names the first image with one that is no number."""
     if (bad := np.flatnonzero(~np.isfinite(features).all(axis=1))).size:
-        image = train.item_name(int(bad[0]))
-        raise ModelError(f"{whose} features of image {image} are no numbers: look at the image, and at the model")
+        raise no_numbers(f"{whose} features", train, int(bad[0]))
     return features
+
+
+def no_numbers(what: str, train: Split, i: int) -> ModelError:
+    """The error for what a model gives of image ``i`` and nobody can compare."""
+    return ModelError(f"{what} of image {train.item_name(i)} are no numbers: look at the image, and at the model")
 
 
 def pooled(context: Context) -> NDArray[np.float64]:
@@ -49,14 +53,19 @@ def pooled(context: Context) -> NDArray[np.float64]:
 
 
 def per_logits(context: Context, score: Callable[[Tensor, int], Tensor]) -> NDArray[np.float64]:
-    """``(N,) float64``: ``score`` takes a train image's logits ``(C, H, W)`` and its number, and gives one number."""
-    teacher = context.teacher
+    """``(N,) float64``: ``score`` takes a train image's logits ``(C, H, W)`` and its number, and gives one number.
+
+    Raises ModelError for logits that are no numbers.
+    """
+    teacher, train = context.teacher, context.dataset.split("train")
 
     def scores(numbers: Sequence[int], images: Sequence[Image]) -> Tensor:
         logits, _ = teacher.features(_tensor(images, context.device))
+        if (bad := (~logits.isfinite()).flatten(1).any(dim=1).nonzero()).numel():
+            raise no_numbers("the teacher's logits", train, numbers[int(bad[0])])
         return torch.stack([score(*each) for each in zip(logits, numbers, strict=True)])[:, None]
 
-    return rows(context.dataset.split("train"), context, scores)[:, 0]
+    return rows(train, context, scores)[:, 0]
 
 
 @torch.no_grad()

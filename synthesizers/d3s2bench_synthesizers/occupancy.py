@@ -87,8 +87,11 @@ def _finished(journal: BinaryIO) -> list[list[float]]:
 
 
 def foreground_classes(named: Sequence[str], counts: NDArray[np.int64], classes: Sequence[str]) -> list[int]:
-    """The named classes, or the rare ones when none is named. Raises ConfigError when there is none."""
+    """The named classes, or the rare ones when none is named. Raises ConfigError when there is none, and for a named
+    one that no mask shows: its threshold would be of nothing."""
     found = class_ids(named, classes) if named else rare_classes(counts)
+    if absent := [classes[c] for c in found if not counts[:, c].any()]:
+        raise ConfigError(f"no mask of train shows {', '.join(absent)}: leave it out of synth.foreground.classes")
     if not found:
         raise ConfigError("no class has less than its fair share of pixels: name some in synth.foreground.classes")
     return found

@@ -47,7 +47,7 @@ def paint(
     more memory and leave the first ones as they are.
 
     Raises:
-        ModelError: the generator's classes are not the dataset's.
+        ModelError: the generator's classes are not the dataset's, or it paints what are no numbers.
     """
     generator = context.generator
     require_classes("generator", generator.num_classes, context)
@@ -86,6 +86,11 @@ def _paint_batch(
 ) -> list[Painted]:
     """An image for each mask."""
     images = sample(generator, masks, seeds, steps, guide)
+    if not images.isfinite().all():  # as bytes they would be black
+        raise ModelError(
+            "the generator paints what are no numbers: with precision fp16 take bf16 or fp32, "
+            "with guidance a lower scale"
+        )
     notes: list[dict[str, Any]] = [{"seed": seed, "generator": identity(generator)} for seed in seeds]
     if guide is not None:
         notes = [note | more for note, more in zip(notes, guide.notes(images, masks), strict=True)]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from d3s2bench import IGNORE, Context, Image, Mask
+from d3s2bench import IGNORE, Context, Image, Mask, ModelError
 from d3s2bench_synthesizers.painting import require_classes
 
 BATCH = 16
@@ -28,10 +28,13 @@ def pixel_losses(images: Sequence[Image], masks: Sequence[Mask], context: Contex
 
 @torch.no_grad()
 def teacher_logits(images: NDArray[np.uint8], context: Context) -> Tensor:
-    """``(B, C, H, W)`` of ``(B, H, W, 3)``. Raises ModelError for a teacher of other classes than the dataset's."""
+    """``(B, C, H, W)`` of ``(B, H, W, 3)``. Raises ModelError for a teacher of other classes than the dataset's, and
+    for one that gives what are no numbers."""
     pixels = torch.from_numpy(images).to(context.device).permute(0, 3, 1, 2).float() / 255
     logits, _ = context.teacher.features(pixels)
     require_classes("teacher", logits.shape[1], context)
+    if not logits.isfinite().all():
+        raise ModelError("the teacher's logits are no numbers: make it again with `d3s2bench train teacher`")
     return logits
 
 

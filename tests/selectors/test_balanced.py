@@ -81,7 +81,7 @@ def test_wrong_options(wrong: dict[str, Any]) -> None:
         Balanced(**wrong)
 
 
-def by_definition(index: MaskIndex, images: int, by_pixels: bool) -> list[int]:
+def by_definition(index: MaskIndex, images: int, by_pixels: bool, gamma: float) -> list[int]:
     """The docstring's three steps, one mask and one class at a time."""
     classes, unused = range(index.num_classes), list(range(len(index)))
     shows = index.counts > 0
@@ -92,7 +92,7 @@ def by_definition(index: MaskIndex, images: int, by_pixels: bool) -> list[int]:
         coverable = [c for c in classes if any(shows[i, c] for i in unused)]
         if coverable:
             c = min(coverable, key=lambda c: (n[c], shows[:, c].sum(), c))
-            gain = {i: (np.minimum(area[i], 1) * (1 + n) ** -1.0).sum() for i in unused if shows[i, c]}
+            gain = {i: (np.minimum(area[i], 1) * (1 + n) ** -gamma).sum() for i in unused if shows[i, c]}
             best = min(gain, key=lambda i: (-gain[i], i))
         else:
             best = unused[0]
@@ -107,12 +107,21 @@ COUNTS = st.tuples(st.integers(1, 90), st.integers(1, 6)).flatmap(
 )
 
 
-@given(COUNTS, st.booleans(), st.data())
-def test_lazy_choice_is_the_plain_one(counts: np.ndarray, by_pixels: bool, data: st.DataObject) -> None:
+@given(COUNTS, st.booleans(), st.sampled_from([0.0, 1.0, 2.5]), st.data())
+def test_lazy_choice_is_the_plain_one(counts: np.ndarray, by_pixels: bool, gamma: float, data: st.DataObject) -> None:
     index = index_of(counts, ignored=3)
     images = data.draw(st.integers(1, len(index)))
-    chosen = choose(index, images, **PLAIN, count_by="pixels" if by_pixels else "images")
-    assert chosen.indices.tolist() == by_definition(index, images, by_pixels)
+    chosen = choose(index, images, **PLAIN, gamma=gamma, count_by="pixels" if by_pixels else "images")
+    assert chosen.indices.tolist() == by_definition(index, images, by_pixels, gamma)
+
+
+def test_gamma_says_how_much_less_a_class_counts_that_is_shown_already() -> None:
+    """Mask 0 shows the rarest class, 0, best. Then class 1: mask 1 has .3 and .5 of class 0 again, mask 2 .4 and .2."""
+    index = MaskIndex(np.array([[100, 0, 0], [50, 30, 0], [0, 40, 20], [0, 10, 10], [0, 0, 10]]), np.full(5, 100))
+    plain = PLAIN | {"area_reference": 1.0}
+    chosen = {gamma: choose(index, 2, **plain, gamma=gamma) for gamma in (0.0, 1.0, 2.0)}
+    assert {gamma: each.indices.tolist() for gamma, each in chosen.items()} == {0.0: [0, 1], 1.0: [0, 2], 2.0: [0, 2]}
+    assert chosen[0.0].scores == pytest.approx([1, 0.8]) and chosen[1.0].scores == pytest.approx([1, 0.6])
 
 
 @pytest.mark.parametrize("count_by", ["images", "pixels"])
@@ -120,7 +129,7 @@ def test_lazy_choice_is_the_plain_one_over_many_blocks(count_by: str) -> None:
     draw = np.random.default_rng(4)
     index = index_of(draw.integers(0, 50, (600, 3)) * (draw.random((600, 3)) < 0.7), ignored=3)
     chosen = choose(index, 150, **PLAIN, count_by=count_by)
-    assert chosen.indices.tolist() == by_definition(index, 150, count_by == "pixels")
+    assert chosen.indices.tolist() == by_definition(index, 150, count_by == "pixels", 1.0)
 
 
 @given(st.integers(0, 1000))

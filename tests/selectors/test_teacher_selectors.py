@@ -163,6 +163,18 @@ def test_features_that_are_no_numbers_are_told(selector: Any) -> None:
         selector().select(blank_index(4), Budget(2, 4, 0.5), given)
 
 
+@pytest.mark.parametrize("selector", [Entropy, Margin, El2n])
+def test_logits_that_are_no_numbers_are_told(selector: Any) -> None:
+    class Broken(ColourTeacher):
+        def features(self, images: torch.Tensor, tap: str = "activation") -> Any:
+            logits, features = super().features(images, tap)
+            return torch.where(images[:, :1] > 0.5, torch.nan, logits), features
+
+    given = context([plain(9, 9), plain(30, 9), plain(255, 9), plain(3, 9)], Broken(batchnorm_of(0)))
+    with pytest.raises(ModelError, match="the teacher's logits of image 2 are no numbers"):
+        selector().select(blank_index(4), Budget(2, 4, 0.5), given)
+
+
 @pytest.mark.parametrize("selector", [KCenter, Herding, Dfss, Entropy, Margin, El2n])
 def test_more_images_than_there_are(selector: Any) -> None:
     teacher = ColourTeacher(batchnorm_of(0))

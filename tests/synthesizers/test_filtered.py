@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from patch_fakes import RIGHT, WRONG, ColourTeacher, Photographs, coloured
 from synthesis_fakes import SmallTeacher, Squares, choose, context, small_generator
+from torch import Tensor
 
 from d3s2bench import ConfigError, ModelError, Sample
 from d3s2bench.interfaces import Synthesizer
@@ -114,3 +116,13 @@ def test_models_of_another_dataset_are_refused() -> None:
         next(Filtered().synthesize(CHOSEN, context(teacher=SmallTeacher(classes=5), generator=generator)))
     with pytest.raises(ModelError, match="generator knows 5 classes"):
         next(Filtered().synthesize(CHOSEN, context(Squares(), teacher=teacher, generator=small_generator(classes=5))))
+
+
+def test_a_teacher_without_numbers_filters_nothing_in_silence() -> None:
+    class Broken(SmallTeacher):
+        def features(self, images: Tensor, tap: str = "activation") -> Any:
+            logits, features = super().features(images, tap)
+            return logits * torch.nan, features
+
+    with pytest.raises(ModelError, match="the teacher's logits are no numbers"):
+        next(Filtered().synthesize(CHOSEN, context(teacher=Broken(), generator=small_generator())))

@@ -49,6 +49,8 @@ def test_rare_classes_have_less_than_their_fair_share() -> None:
     assert rare_classes(counts) == [2, 3]
     assert foreground_classes((), counts, "abcd") == [2, 3]
     assert foreground_classes(("b", "0"), counts, "abcd") == [1, 0]
+    with pytest.raises(ConfigError, match=r"no mask of train shows b: leave it out of synth\.foreground\.classes"):
+        foreground_classes(("a", "b"), np.array([[5, 0], [7, 0]]), "ab")
     with pytest.raises(ConfigError, match=r"name some in synth\.foreground\.classes"):
         foreground_classes((), np.array([[5, 5]]), "ab")
     with pytest.raises(ConfigError, match=r"unknown class in synth\.foreground\.classes 'cat': did you mean 'car'"):

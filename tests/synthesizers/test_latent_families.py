@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
 from diffusers import (
@@ -25,7 +26,9 @@ from torch import Tensor
 
 from d3s2bench import ConfigError, ModelError, Teacher, configure, file_sha256
 from d3s2bench_synthesizers import latent_sources
+from d3s2bench_synthesizers.filtered import Filtered
 from d3s2bench_synthesizers.guidance import Guidance
+from d3s2bench_synthesizers.guided import Guided
 from d3s2bench_synthesizers.latent_families import ControlNetFamily, FreestyleFamily
 from d3s2bench_synthesizers.latent_family import LatentFamily
 from d3s2bench_synthesizers.latent_generator import LatentGenerator
@@ -33,8 +36,9 @@ from d3s2bench_synthesizers.latent_models import dtype
 from d3s2bench_synthesizers.latent_palettes import coloured
 from d3s2bench_synthesizers.latent_sources import NETWORK, STABLE_DIFFUSION, locate
 from d3s2bench_synthesizers.layout import Layout
+from d3s2bench_synthesizers.mode_guided import ModeGuided
 from d3s2bench_synthesizers.sampling import NoiseLevel, sample
-from d3s2bench_synthesizers.terms import SegmentationConsistency
+from d3s2bench_synthesizers.terms import ClassFeatureMatching, SegmentationConsistency
 
 MASKS = masks_of([[0, 1], [2, 255]], [[1, 1], [0, 2]])
 EMPTY = torch.full_like(MASKS, 255)
@@ -195,20 +199,80 @@ def test_the_slope_of_guidance_is_the_derivative_of_its_loss(generator: LatentGe
     assert float((slope * direction).sum()) == pytest.approx(numeric, rel=1e-5)
 
 
-@pytest.mark.parametrize("memory", [(), ("checkpointing", "vae-slicing")])
-def test_guidance_lowers_its_loss_whatever_saves_memory(models: Path, tmp_path: Path, memory: tuple[str, ...]) -> None:
-    generator = built("controlnet", models, tmp_path, memory=memory, palette="dataset")
-    guidance = Guidance(teacher(), (SegmentationConsistency(),), 0.3)
+@pytest.mark.parametrize(
+    ("term", "options"),
+    [
+        ("seg", {}),
+        ("seg", {"memory": ("checkpointing", "vae-slicing")}),
+        ("seg", {"memory": ("attention-slicing", "vae-tiling")}),
+        ("seg", {"precision": "bf16"}),
+        ("feat", {}),
+        ("feat", {"memory": ("checkpointing",)}),
+    ],
+)
+def test_guidance_lowers_its_loss_whatever_saves_memory(
+    models: Path, tmp_path: Path, term: str, options: dict[str, Any]
+) -> None:
+    generator = built("controlnet", models, tmp_path, **options, palette="dataset")
+    terms = {"seg": SegmentationConsistency(), "feat": ClassFeatureMatching(teacher().class_features)}
+    guidance = Guidance(teacher(), (terms[term],), 0.3)
     plain, guided = (sample(generator, MASKS, [1, 2], 4, correction) for correction in (None, guidance))
-    before, after = (guidance.losses(images, MASKS)["seg"] for images in (plain, guided))
+    before, after = (guidance.losses(images, MASKS)[term] for images in (plain, guided))
     assert (after < 0.95 * before).all()
 
 
-@pytest.mark.parametrize(("precision", "vae"), [("bf16", torch.bfloat16), ("fp16", torch.float32)])
-def test_half_precision_paints_nearly_the_same(models: Path, tmp_path: Path, precision: str, vae: torch.dtype) -> None:
+def test_checkpointing_decodes_again_for_the_gradient(models: Path, tmp_path: Path) -> None:
+    """Which is how it needs less memory: a flag that no version of diffusers heeded would not."""
+
+    def decoded(*memory: str) -> int:
+        generator, calls = built("controlnet", models, tmp_path / "+".join(memory), memory=memory), []
+        generator.models.vae.decoder.mid_block.register_forward_pre_hook(lambda *given: calls.append(given))
+        z, condition = generator.latents([1, 2]), generator.condition(MASKS)
+        Guidance(teacher(), (SegmentationConsistency(),), 0.1).slope(generator, z, torch.tensor(500), condition, MASKS)
+        return len(calls)
+
+    assert (decoded(), decoded("checkpointing")) == (1, 2)
+
+
+SYNTHESIZERS: list[Any] = [
+    Guided(steps=3, every=2, candidates=2),
+    ModeGuided(steps=4),
+    Filtered(options={"steps": 3}),
+    Filtered(base="guided", options={"steps": 3}),
+]
+
+
+@pytest.mark.parametrize("synthesizer", SYNTHESIZERS, ids=["guided", "mode-guided", "filtered", "filtered guided"])
+def test_every_synthesizer_paints_with_every_generator(synthesizer: Any, generator: LatentGenerator) -> None:
+    given = context(generator=generator, teacher=teacher())
+    made, plain = (
+        list(each.synthesize(choose(3, 1), given))
+        for each in (synthesizer, Layout(steps=synthesizer_steps(synthesizer)))
+    )
+    assert [sample.image.shape for sample in made] == [(SIZE[1], SIZE[0], 3)] * 2
+    same = [np.array_equal(a.image, b.image) for a, b in zip(made, plain, strict=True)]
+    assert same == [synthesizer == SYNTHESIZERS[2]] * 2  # filtered layout is layout, but for its mask
+
+
+def synthesizer_steps(synthesizer: Any) -> int:
+    return synthesizer.options["steps"] if isinstance(synthesizer, Filtered) else synthesizer.steps
+
+
+@pytest.mark.parametrize(
+    ("family", "precision", "vae"),
+    [
+        ("t2i-adapter", "bf16", torch.bfloat16),
+        ("t2i-adapter", "fp16", torch.float32),
+        ("controlnet", "fp16", torch.float32),
+        ("freestyle", "bf16", torch.bfloat16),
+    ],
+)
+def test_half_precision_paints_nearly_the_same(
+    models: Path, tmp_path: Path, family: str, precision: str, vae: torch.dtype
+) -> None:
     """The VAE keeps fp32 under fp16; noise and steps are fp32 in any case."""
-    exact = built("t2i-adapter", models, tmp_path / "fp32")
-    rough = built("t2i-adapter", models, tmp_path / precision, precision=precision)
+    exact = built(family, models, tmp_path / "fp32")
+    rough = built(family, models, tmp_path / precision, precision=precision)
     assert rough.models.unet.dtype == dtype(precision) and rough.models.vae.dtype == vae
     images = sample(rough, MASKS, [1, 2], 3)
     assert images.dtype == torch.float32

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from d3s2bench import ModelError
+from d3s2bench.datasets.class_table import class_table
 from d3s2bench_synthesizers.latent_palettes import BLACK, coloured, entries, look_up
 
 VOC = [
@@ -44,20 +45,46 @@ def test_coco_has_the_colours_of_panoptic_segmentation() -> None:
     assert len({entry.colour for entry in entries("coco").values()} - {BLACK}) == 133
 
 
-@pytest.mark.parametrize(
-    ("merged", "classes"),
-    [
-        ("tree-merged", ["branch", "bush", "leaves", "tree"]),
-        ("floor-other-merged", ["floor-marble", "floor-other", "floor-tile"]),
-        ("pavement-merged", ["floor-stone", "pavement"]),
-        ("wall-other-merged", ["wall-concrete", "wall-other", "wall-panel"]),
-        ("sky-other-merged", ["clouds", "fog", "sky-other"]),
-    ],
-)
-def test_merged_classes_of_coco_stuff_have_the_colour_of_what_they_were_merged_into(
-    merged: str, classes: list[str]
-) -> None:
-    assert set(colours(classes, "coco")) == set(colours([merged], "coco"))
+MERGED = {
+    "tree-merged": ["branch", "bush", "leaves", "tree"],
+    "fence-merged": ["cage", "fence", "railing"],
+    "ceiling-merged": ["ceiling-other", "ceiling-tile"],
+    "sky-other-merged": ["clouds", "fog", "sky-other"],
+    "cabinet-merged": ["cabinet", "cupboard"],
+    "table-merged": ["desk-stuff", "table"],
+    "floor-other-merged": ["floor-marble", "floor-other", "floor-tile"],
+    "pavement-merged": ["floor-stone", "pavement"],
+    "mountain-merged": ["hill", "mountain"],
+    "grass-merged": ["grass", "moss", "straw"],
+    "dirt-merged": ["dirt", "mud"],
+    "paper-merged": ["napkin", "paper"],
+    "food-other-merged": ["food-other", "salad", "vegetable"],
+    "building-other-merged": ["building-other", "skyscraper"],
+    "rock-merged": ["rock", "stone"],
+    "wall-other-merged": ["wall-concrete", "wall-other", "wall-panel"],
+    "rug-merged": ["carpet", "mat", "rug"],
+}
+"""Kirillov et al., Panoptic Segmentation, CVPR 2019: what COCO's panoptic task made of COCO-Stuff."""
+REMOVED = [
+    *("furniture-other", "metal", "plastic", "solid-other", "structural-other", "waterdrops"),
+    *("textile-other", "cloth", "clothes", "plant-other", "wood", "ground-other"),
+]
+
+
+@pytest.mark.parametrize("merged", MERGED)
+def test_merged_classes_of_coco_stuff_have_the_colour_of_what_they_were_merged_into(merged: str) -> None:
+    assert set(colours(MERGED[merged], "coco")) == set(colours([merged], "coco"))
+
+
+def test_every_class_of_a_dataset_has_its_colour() -> None:
+    """171 of COCO-Stuff: 80 things, and stuff of its own, merged, or removed; 150 of ADE20K."""
+    names = class_table("coco_stuff").names
+    own = dict(zip(names, colours(list(names), "coco"), strict=True))
+    assert len(own) == 171 and {name for name, colour in own.items() if colour == BLACK} == set(REMOVED)
+    into = {name for classes in MERGED.values() for name in classes}
+    alone = [colour for name, colour in own.items() if name not in {*into, *REMOVED}]
+    assert len(set(alone)) == len(alone) == 133 - len(MERGED)
+    assert len(colours(list(class_table("ade20k").names), "ade20k")) == 150
 
 
 def test_classes_of_coco_stuff_that_were_merged_into_none_are_black() -> None:

@@ -185,3 +185,13 @@ def test_resizing_to_the_same_size_copies_nothing() -> None:
     image, mask = Squares().image(0), Squares().mask(0)
     assert resize_image(image, (24, 16)) is image and resize_mask(mask, (24, 16)) is mask
     assert resize_image(image, (12, 8)).shape == (8, 12, 3)
+
+
+@pytest.mark.parametrize("synthesizer", PAINTERS[:2])
+def test_a_generator_that_paints_no_numbers_is_told(synthesizer: Any) -> None:
+    """As bytes its images would be black."""
+    models = small_models()
+    with torch.no_grad():
+        next(models["generator"].unet.parameters()).fill_(torch.nan)
+    with pytest.raises(ModelError, match="paints what are no numbers: with precision fp16 take bf16 or fp32"):
+        next(synthesizer.synthesize(CHOSEN, context(**models)))
