@@ -38,7 +38,6 @@ MILESTONES = {"begin": 0, "end": 0, "T_max": 1, "total_steps": 1, "milestones": 
 DATASETS = {
     "ADE20KDataset": "ade20k",
     "COCOStuffDataset": "coco-stuff-164k",
-    "COCOStuff10kDataset": "coco-stuff-10k",
     "CityscapesDataset": "cityscapes",
     "PascalVOCDataset": "voc2012",
 }
@@ -66,7 +65,7 @@ def own_recipe(config: Json, name: str) -> tuple[str, Part]:
         ConfigError: the config is only a part of one, or trains by epochs.
     """
     _check(config)
-    dataset = DATASETS.get(_dataset(config, "train").get("type", ""), "")
+    dataset = _made_for(_dataset(config, "train"))
     crop, tested = _value(config, "train", "RandomCrop", "crop_size"), _value(config, "test", "Resize", "scale")
     if crop is None or tested is None:
         return "", {}
@@ -79,6 +78,12 @@ def own_recipe(config: Json, name: str) -> tuple[str, Part]:
         "iterations": min(ITERATIONS, config["train_cfg"]["max_iters"]),
         "converged_iterations": config["train_cfg"]["max_iters"],
     }
+
+
+def _made_for(dataset: Json) -> str:
+    """The two COCO-Stuffs are one class of mmseg's; files of the 10k have 0 for what has no label."""
+    found = DATASETS.get(dataset.get("type", ""), "")
+    return "coco-stuff-10k" if found == "coco-stuff-164k" and dataset.get("reduce_zero_label") else found
 
 
 def network_config(config: Json, classes: int, protocol: Json, pretrained: Path | None = None) -> Part:
@@ -250,10 +255,10 @@ def _pipeline(config: Json, which: str) -> list[Part]:
 
 
 def _dataset(config: Json, which: str) -> Json:
-    """What the loader's wrappers (RepeatDataset and the like) hold."""
+    """What the loader's wrappers (RepeatDataset and the like) hold; the first of what ConcatDataset joins."""
     dataset: Any = config[f"{which}_dataloader"]["dataset"]
-    while isinstance(dataset, Mapping) and "dataset" in dataset:
-        dataset = dataset["dataset"]
+    while isinstance(dataset, Mapping) and (held := dataset.get("dataset") or dataset.get("datasets")):
+        dataset = held[0] if isinstance(held, list | tuple) else held
     return dataset if isinstance(dataset, Mapping) else {}
 
 

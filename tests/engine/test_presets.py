@@ -38,11 +38,11 @@ def test_the_rows_of_the_paper_ask_for_what_is_published(preset: str, dataset: s
 
 @pytest.mark.parametrize("preset", [name for name in ALL if name.startswith("d3s2/")])
 def test_each_line_of_a_row_says_whether_it_is_published_or_ours(preset: str) -> None:
-    """A mapping and its lines count as one."""
+    """Nested ones, too; not the names of sections, nor what changes no number."""
     lines = (PRESETS / f"{preset}.yaml").read_text().splitlines()
-    settings = [line for line in lines if ": " in line and not line.startswith(("#", " "))]
+    settings = [line for line in lines if ": " in line and not line.startswith("#")]
     unmarked = [line for line in settings if "# ours" not in line and "# published" not in line]
-    assert unmarked == ["train_missing: true", "device: cuda", "seed: [0, 1, 2]"]
+    assert len(settings) > 10 and unmarked == ["train_missing: true", "device: cuda"]
 
 
 def test_without_data_it_says_where_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,6 +185,11 @@ def test_on_its_own_dataset_a_config_keeps_its_own_recipe() -> None:
     lengths = {"iterations": 9000, "converged_iterations": 9000}
     assert city == ("cityscapes", {"size": [1024, 512], "scale": None, "batch_size": 16} | lengths)
     assert of({"type": "ADE20KDataset", "dataset": {"pipeline": LOAD}}, {}) == ("", {}), "no crop"
+    stuff = inner | {"type": "COCOStuffDataset"}
+    assert of({"dataset": stuff}, {})[0] == "coco-stuff-164k"
+    assert of({"dataset": stuff | {"reduce_zero_label": True}}, {})[0] == "coco-stuff-10k"
+    joined = {"type": "ConcatDataset", "datasets": [inner, stuff]}
+    assert of({"dataset": joined}, {}) == of({"dataset": inner}, {}), "the first of several"
 
 
 def test_lengths_of_edges_want_a_scale_to_be_measured_by() -> None:
