@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,6 +65,23 @@ def test_tables_are_whole(name: str) -> None:
 def test_known_rows(place: tuple[str, int], expected: tuple[int, str, tuple[int, int, int]]) -> None:
     table, k = class_table(place[0]), place[1]
     assert (table.ids[k], table.names[k], table.palette[k]) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [("ade20k", "ade"), ("coco_stuff", "cocostuff"), ("cityscapes", "cityscapes"), ("voc2012", "voc")],
+)
+def test_every_name_and_colour_is_mmsegs(name: str, theirs: str) -> None:
+    """Its lists are read from their file, since importing mmseg wants a compiled mmcv."""
+    found = find_spec("mmseg")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("no mmsegmentation here")
+    file = Path(found.submodule_search_locations[0]) / "utils" / "class_names.py"
+    lists: dict[str, Any] = {}
+    exec(file.read_text().replace("from mmengine.utils import is_str", ""), lists)
+    table = class_table(name)
+    assert list(table.names) == [word.strip() for word in lists[f"{theirs}_classes"]()]  # one of ADE20K's is "bed "
+    assert list(table.palette) == [tuple(colour) for colour in lists[f"{theirs}_palette"]()]
 
 
 def test_vocs_colours_are_its_colour_map() -> None:
