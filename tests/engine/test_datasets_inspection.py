@@ -91,6 +91,11 @@ def test_the_list_says_where_and_how(tmp_path: Path) -> None:
     assert rows["ade20k"]["images"] == {"train": 20210, "val": 2000}
     assert rows["scenes"]["status"] == "ok"
     assert "where" not in rows["scenes"]
+    assert "never mix it with 164k" in " ".join(text.split())
+    named = {name for name, row in rows.items() if row.get("where") and row["licence"] and row["tree"]}
+    assert named == {
+        *("ade20k", "coco-stuff-164k", "coco-stuff-10k", "cityscapes", "voc2012", "camvid", "nyuv2", "hf"),
+    }
 
 
 def test_the_list_imports_nothing_heavy() -> None:
