@@ -178,8 +178,11 @@ ELSEWHERE: dict[str, dict[str, Any]] = {
 """Where a family has published nothing: crops and iterations of mmsegmentation's configurations of other networks for
 these datasets; those of NYUv2 are ours, the short side of its photographs."""
 
-LARGER_CROP = ("mask2former-swin-b", "segformer-b5")
-"""640 × 640 on ADE20K."""
+LARGER_CROP: dict[str, dict[str, Any]] = {
+    "mask2former-swin-b": {"size": [640, 640]},
+    "segformer-b5": {"size": [640, 640], "fit": [3.2, 1.0]},
+}
+"""On ADE20K: images within 2560 × 640 and 2048 × 640."""
 
 
 def published(arch: str) -> dict[str, Any]:
@@ -191,6 +194,4 @@ def published(arch: str) -> dict[str, Any]:
 def published_for(arch: str, dataset: str) -> dict[str, Any]:
     """What the recipe changes for a dataset: the crop, the iterations; nothing for a dataset that is not known."""
     changes = deepcopy(DATASETS[ARCHITECTURES[arch][0]].get(dataset, ELSEWHERE.get(dataset, {})))
-    if dataset == "ade20k" and arch in LARGER_CROP:
-        changes["size"] = [640, 640]
-    return changes
+    return changes | (deepcopy(LARGER_CROP.get(arch, {})) if dataset == "ade20k" else {})

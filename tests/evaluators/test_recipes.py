@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -83,7 +86,65 @@ def test_values_of_the_recipes() -> None:
     assert Torch().protocol("upernet-convnext-b", SIZE)["stage_decay_layers"] == 12
 
 
+SIZES = {"t": "tiny", "s": "small", "b": "base"}
+CONFIGS = {
+    **{f"mask2former-swin-{s}": f"mask2former/mask2former_swin-{s}_8xb2-160k_ade20k-512x512.py" for s in "ts"},
+    "mask2former-swin-b": "mask2former/mask2former_swin-b-in1k-384x384-pre_8xb2-160k_ade20k-640x640.py",
+    **{f"segformer-b{k}": f"segformer/segformer_mit-b{k}_8xb2-160k_ade20k-512x512.py" for k in range(5)},
+    "segformer-b5": "segformer/segformer_mit-b5_8xb2-160k_ade20k-640x640.py",
+    **{
+        f"upernet-swin-{s}": f"swin/swin-{size}-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py"
+        for s, size in SIZES.items()
+    },
+    **{
+        f"upernet-convnext-{s}": f"convnext/convnext-{size}_upernet_8xb2-amp-160k_ade20k-512x512.py"
+        for s, size in SIZES.items()
+    },
+}
+
+
+@pytest.mark.parametrize("arch", recipes.ARCHITECTURES)
+def test_recipes_are_those_of_mmsegs_configurations(arch: str) -> None:
+    """Wherever the two say the same thing in their own words."""
+    config, found = pytest.importorskip("mmengine.config").Config, find_spec("mmseg")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("no mmsegmentation here")
+    file = Path(found.submodule_search_locations[0]) / ".mim" / "configs" / CONFIGS[arch]
+    theirs = config.fromfile(str(file), import_custom_modules=False)
+    ours = Torch().protocol(arch, SIZE) | Torch().dataset_recipe(arch, "ade20k")
+    wrapper, backbone, test = theirs.optim_wrapper, theirs.model.backbone, theirs.model.test_cfg
+    scaled = wrapper.get("paramwise_cfg") or {}
+    head = (scaled.get("custom_keys") or {}).get("head", {}).get("lr_mult", 1.0)
+    warm = [each.end for each in theirs.param_scheduler if each.type == "LinearLR"]
+    (resize,) = (step for step in theirs.train_pipeline if "Resize" in step.type)
+    long, short = resize.get("scale") or (resize.max_size, theirs.crop_size[0])
+    assert {
+        "learning_rate": wrapper.optimizer.lr,
+        "weight_decay": wrapper.optimizer.weight_decay,
+        "decoder_rate": head,
+        "clip": (wrapper.get("clip_grad") or {}).get("max_norm", 0),
+        "stage_decay": scaled.get("decay_rate", 1.0),
+        "stage_decay_layers": scaled.get("num_layers", 0),
+        "converged_iterations": theirs.train_cfg.max_iters,
+        "batch_size": 16,  # 8xb2
+        "power": next(each.power for each in theirs.param_scheduler if each.type == "PolyLR"),
+        "warm_up": sum(warm) / theirs.train_cfg.max_iters,
+        "size": list(theirs.crop_size[::-1]),
+        "fit": [long / theirs.crop_size[0], short / theirs.crop_size[0]],
+        "inference": test.mode,
+    }.items() <= ours.items()
+    assert backbone.drop_path_rate == ours["encoder"]["drop_path_rate"]
+    assert backbone.get("window_size") == ours["encoder"].get("window_size")
+    assert int(ours["window_stride"] * theirs.crop_size[0]) == test.get("stride", (341,))[0] or test.mode == "whole"
+    if "decoder_layers" in ours["decoder"]:
+        loss, cost = theirs.model.decode_head, ours["decoder"]
+        weights = (loss.loss_cls.loss_weight, loss.loss_mask.loss_weight, loss.loss_dice.loss_weight)
+        assert weights == (cost["class_weight"], cost["mask_weight"], cost["dice_weight"])
+        assert loss.loss_cls.class_weight[-1] == cost["no_object_weight"] and loss.num_queries == cost["num_queries"]
+
+
 def test_what_a_recipe_changes_for_a_dataset() -> None:
+    assert Torch().dataset_recipe("segformer-b5", "ade20k")["fit"] == [3.2, 1.0]
     assert Torch().dataset_recipe("mask2former-swin-b", "ade20k")["size"] == [640, 640]
     assert Torch().dataset_recipe("mask2former-swin-s", "cityscapes")["converged_iterations"] == 90_000
     assert Torch().dataset_recipe("mask2former-swin-s", "camvid") == {} == Torch().dataset_recipe("unet", "ade20k")
