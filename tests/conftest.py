@@ -6,6 +6,7 @@ import os
 
 os.environ.update({"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "WANDB_MODE": "disabled"})
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,12 @@ settings.load_profile("busy")
 def tiny(tmp_path: Path) -> Path:
     """A fresh folder dataset named ``tiny``: 20 train, 4 val, 6 test images, 4 classes."""
     return write_tiny_dataset(tmp_path / "tiny")
+
+
+@pytest.fixture
+def mmseg_folder() -> Path:
+    """Where mmsegmentation's files lie; to be read, since importing it wants a compiled mmcv. Skips where it is not."""
+    found = find_spec("mmseg")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("no mmsegmentation here")
+    return Path(found.submodule_search_locations[0])

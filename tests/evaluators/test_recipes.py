@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -104,13 +103,10 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("arch", recipes.ARCHITECTURES)
-def test_recipes_are_those_of_mmsegs_configurations(arch: str) -> None:
+def test_recipes_are_those_of_mmsegs_configurations(arch: str, mmseg_folder: Path) -> None:
     """Wherever the two say the same thing in their own words."""
-    config, found = pytest.importorskip("mmengine.config").Config, find_spec("mmseg")
-    if found is None or not found.submodule_search_locations:
-        pytest.skip("no mmsegmentation here")
-    file = Path(found.submodule_search_locations[0]) / ".mim" / "configs" / CONFIGS[arch]
-    theirs = config.fromfile(str(file), import_custom_modules=False)
+    config = pytest.importorskip("mmengine.config").Config
+    theirs = config.fromfile(str(mmseg_folder / ".mim" / "configs" / CONFIGS[arch]), import_custom_modules=False)
     ours = Torch().protocol(arch, SIZE) | Torch().dataset_recipe(arch, "ade20k")
     wrapper, backbone, test = theirs.optim_wrapper, theirs.model.backbone, theirs.model.test_cfg
     scaled = wrapper.get("paramwise_cfg") or {}
