@@ -57,9 +57,10 @@ def main() -> None:
 def draw(out: Path, records: list[Json], methods: list[str]) -> Image.Image:
     """Ten images of each method, its name beside them."""
     first = {method(r["spec"]): r["provenance"]["distilled"] for r in records if r["spec"]["seed"] == 0}
-    files = {name: sorted((out / "store/distilled" / first[name] / "images").glob("*.png"))[:10] for name in methods}
+    sets = {name: out / "store/distilled" / first[name] / "images" for name in methods if name in first}
+    files = {name: sorted(images.glob("*.png"))[:10] for name, images in sets.items() if images.is_dir()}
     width, height = Image.open(next(iter(files.values()))[0]).size
-    sheet = Image.new("RGB", (LABEL + 10 * width, len(methods) * height), "white")
+    sheet = Image.new("RGB", (LABEL + 10 * width, len(files) * height), "white")
     for row, (name, images) in enumerate(files.items()):
         ImageDraw.Draw(sheet).text((4, row * height + height // 2 - 6), name, "black")
         for k, file in enumerate(images):
