@@ -1,9 +1,13 @@
 """Training images per second: the evaluator torch beside bare PyTorch loops and mmsegmentation's Runner.
 
     python benchmarks/evaluator_speed.py [--rounds 5] [--iterations 80] [unet] [segformer] [segformer-b0]
+    python benchmarks/evaluator_speed.py --device cuda --rounds 3 --iterations 32 published-segformer-b0 \\
+        published-mask2former-swin-s
 
 One thread each, 20 pairs, batches of 4; ``unet`` at 96×64, ``segformer-b0`` at 128×128, and one of half its width and
-depth (``segformer``). In each round all ways train one after the other, and a ratio is the median over the rounds.
+depth (``segformer``). Those that begin with ``published`` train as published, crops of 512×512 in batches of 16 and the
+recipe's own precision, and want a GPU. In each round all ways train one after the other; a ratio is the median over
+the rounds.
 
 - ours: ``train`` on a set of PNGs, with its augmentation, as the first iterations of a training of 800.
 - bare loop: forward, loss, backward, step, on tensors that lie ready in memory, without augmentation; with our network,
@@ -44,10 +48,12 @@ from d3s2bench_evaluators.batches import as_images
 from d3s2bench_evaluators.losses import cross_entropy
 from d3s2bench_evaluators.mmseg_evaluator import Mmseg
 from d3s2bench_evaluators.networks import Network
+from d3s2bench_evaluators.precision import autocast
+from d3s2bench_evaluators.segmenters import Segmenter
 from d3s2bench_evaluators.torch_evaluator import Torch
 from d3s2bench_evaluators.training import initial_network
 
-PAIRS, BATCH, WARM_UP = 20, 4, 16
+PAIRS, WARM_UP = 20, 16
 CLASSES = Scenes(Path()).classes
 WIDTHS = [16, 32, 80, 128]
 HALF = {"encoder": {"hidden_sizes": WIDTHS, "depths": [1, 1, 1, 1]}, "decoder": {"decoder_hidden_size": 64}}
@@ -68,6 +74,7 @@ class Case:
     changes: dict[str, Any] = field(default_factory=dict)
     mmseg: str = ""
     """The config of the same network for mmsegmentation."""
+    batch: int = 4
 
 
 CASES = {
@@ -75,6 +82,7 @@ CASES = {
     "segformer": Case("segformer-b0", (128, 128), HALF, HALF_B0),
     "segformer-b0": Case("segformer-b0", (128, 128), {}, B0),
 }
+PUBLISHED = {f"published-{arch}": Case(arch, (512, 512), batch=16) for arch in ("segformer-b0", "mask2former-swin-s")}
 Seconds: TypeAlias = tuple[float, float]
 """Of the processor, of the clock."""
 
@@ -88,12 +96,15 @@ class Meter:
     """Takes progress: keeps the time of the first report after the warm-up, and stops at one so much later."""
 
     iterations: int
+    batch: int
     processor: Callable[[], float] = time.process_time
     marks: list[tuple[int, float, float]] = field(default_factory=list)
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         if done < WARM_UP or not note.startswith("loss"):
             return
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
         self.marks.append((done, self.processor(), time.perf_counter()))
         if done - self.marks[0][0] >= self.iterations:
             raise EnoughError
@@ -102,31 +113,34 @@ class Meter:
     def seconds(self) -> Seconds:
         """Per image."""
         (first, *before), (last, *after) = self.marks[0], self.marks[-1]
-        images = (last - first) * BATCH
+        images = (last - first) * self.batch
         return (after[0] - before[0]) / images, (after[1] - before[1]) / images
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="*", choices=[[], *CASES], default=[], metavar="CASE", help=", ".join(CASES))
+    known = {**CASES, **PUBLISHED}
+    parser.add_argument("cases", nargs="*", choices=[[], *known], default=[], metavar="CASE", help=", ".join(known))
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=80)
     options = parser.parse_args()
     torch.set_num_threads(1)
     for case in options.cases or CASES:
         with tempfile.TemporaryDirectory() as folder:
-            measure(case, Path(folder), options.rounds, options.iterations)
+            context = Context(Scenes(Path()), device=options.device)
+            measure(case, known[case], context, Path(folder), options.rounds, options.iterations)
 
 
-def measure(name: str, folder: Path, rounds: int, iterations: int) -> None:
-    case, context = CASES[name], Context(Scenes(Path()))
-    protocol = Torch().protocol(case.arch, case.size) | case.changes | {"iterations": 800, "batch_size": BATCH}
+def measure(name: str, case: Case, context: Context, folder: Path, rounds: int, iterations: int) -> None:
+    protocol = Torch().protocol(case.arch, case.size) | case.changes | {"iterations": 800, "batch_size": case.batch}
     pairs, initial = write_pairs(folder / "pairs", case.size), partial(fresh, case.arch, protocol, context)
     ways: dict[str, Callable[[Context], Seconds]] = {
         "ours": lambda context: ours(pairs, case.arch, protocol, context, iterations),
-        "bare loop": lambda _: bare(pairs, initial(), protocol, iterations),
-        "textbook loop": lambda _: textbook(pairs, initial(), protocol, iterations),
+        "bare loop": lambda context: bare(pairs, initial(), protocol, context.device, iterations),
     }
+    if context.device == "cpu":
+        ways["textbook loop"] = lambda _: textbook(pairs, initial(), protocol, iterations)
     if case.mmseg and os.environ.get(Mmseg.PYTHON):
         ways["mmseg"] = lambda context: mmseg(pairs, case, context, iterations)
     found: dict[str, list[Seconds]] = {way: [] for way in ways}
@@ -175,32 +189,45 @@ def ours(pairs: DistilledSet, arch: str, protocol: Json, context: Context, itera
     def train(meter: Meter) -> None:
         Torch().train(pairs, arch, protocol, replace(context, progress=meter))
 
-    return metered(Meter(iterations), train)
+    return metered(Meter(iterations, protocol["batch_size"]), train)
 
 
-def bare(pairs: DistilledSet, network: Network, protocol: Json, iterations: int) -> Seconds:
+def bare(pairs: DistilledSet, network: Network, protocol: Json, device: str, iterations: int) -> Seconds:
     rate, decay = protocol["learning_rate"], protocol["weight_decay"]
     optimizer = AdamW(network.parameters(), rate, weight_decay=decay, fused=True)
-    return loop(network, optimizer, cross_entropy, ready(pairs), iterations)
+
+    def loss(images: Tensor, masks: Tensor) -> Tensor:
+        with autocast(protocol, device):
+            if isinstance(network, Segmenter):
+                return network.loss(images, masks)
+            return cross_entropy(network(images), masks)
+
+    return loop(loss, optimizer, ready(pairs, protocol["batch_size"], device), iterations)
 
 
 def textbook(pairs: DistilledSet, network: Network, protocol: Json, iterations: int) -> Seconds:
     optimizer = AdamW(network.parameters(), protocol["learning_rate"], weight_decay=protocol["weight_decay"])
-    batches = [(images.contiguous(), masks) for images, masks in ready(pairs)]
-    return loop(network, optimizer, partial(F.cross_entropy, ignore_index=IGNORE), batches, iterations)
+    batches = [(images.contiguous(), masks) for images, masks in ready(pairs, protocol["batch_size"], "cpu")]
+    return loop(
+        lambda images, masks: F.cross_entropy(network(images), masks, ignore_index=IGNORE),
+        optimizer,
+        batches,
+        iterations,
+    )
 
 
-def ready(pairs: DistilledSet) -> list[tuple[Tensor, Tensor]]:
-    """The batches of an epoch as tensors."""
-    whole = [range(first, first + BATCH) for first in range(0, PAIRS, BATCH)]
-    masks = [torch.from_numpy(np.stack([pairs.mask(i) for i in items])).long() for items in whole]
-    return [(as_images([pairs.image(i) for i in items], "cpu"), each) for items, each in zip(whole, masks, strict=True)]
+def ready(pairs: DistilledSet, batch: int, device: str) -> list[tuple[Tensor, Tensor]]:
+    """The batches of an epoch as tensors; the last one is made full with the first pairs."""
+    whole = [[i % PAIRS for i in range(first, first + batch)] for first in range(0, PAIRS, batch)]
+    masks = [torch.from_numpy(np.stack([pairs.mask(i) for i in items])).to(device).long() for items in whole]
+    return [
+        (as_images([pairs.image(i) for i in items], device), each) for items, each in zip(whole, masks, strict=True)
+    ]
 
 
 def loop(
-    network: Network,
+    loss: Callable[[Tensor, Tensor], Tensor],
     optimizer: Optimizer,
-    loss_of: Callable[[Tensor, Tensor], Tensor],
     batches: list[tuple[Tensor, Tensor]],
     iterations: int,
 ) -> Seconds:
@@ -209,24 +236,24 @@ def loop(
             images, masks = batches[k % len(batches)]
             if k % 8 == 0:  # as often as ours
                 meter(k, 800, "loss")
-            loss = loss_of(network(images), masks)
+            value = loss(images, masks)
             optimizer.zero_grad()
-            torch.autograd.backward(loss)
+            torch.autograd.backward(value)
             optimizer.step()
 
-    return metered(Meter(iterations), train)
+    return metered(Meter(iterations, len(batches[0][1])), train)
 
 
 def mmseg(pairs: DistilledSet, case: Case, context: Context, iterations: int) -> Seconds:
     file = context.workdir / "config.py"
     file.write_text(case.mmseg)
     evaluator = Mmseg(config=str(file))
-    protocol = evaluator.protocol("config", case.size) | {"iterations": 800, "batch_size": BATCH}
+    protocol = evaluator.protocol("config", case.size) | {"iterations": 800, "batch_size": case.batch}
 
     def train(meter: Meter) -> None:
         evaluator.train(pairs, "config", protocol, replace(context, progress=meter))
 
-    return metered(Meter(iterations, processor_of_child), train)
+    return metered(Meter(iterations, case.batch, processor_of_child), train)
 
 
 def processor_of_child() -> float:
