@@ -241,7 +241,8 @@ def _distil(job: Job, work: Path) -> Json:
     about["nearest_train"] = _summary_of_nearest(rows) if synthesizer.generative else None
     write_json(work / MANIFEST, manifest(rows, about))
     teacher = context.teacher if context.load_teacher else None
-    write_preview(work / "preview.png", pairs, [row["sources"][0] for row in rows], job.dataset, teacher)
+    sources = [row["sources"][0] for row in rows]
+    write_preview(work / "preview.png", pairs, sources, job.dataset, teacher, context.device)
     return about | {"select_seconds": chosen["seconds"]}
 
 

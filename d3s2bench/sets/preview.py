@@ -16,8 +16,10 @@ ROWS = 8
 GAP = 2
 
 
-def write_preview(file: Path, pairs: Split, sources: list[int], dataset: Dataset, teacher: Teacher | None) -> None:
-    """The first eight samples; the teacher's column is left out where there is no teacher."""
+def write_preview(
+    file: Path, pairs: Split, sources: list[int], dataset: Dataset, teacher: Teacher | None, device: str = "cpu"
+) -> None:
+    """The first eight samples; the column of the teacher, which is on ``device``, is left out where there is none."""
     train = dataset.split("train")
     colours = palette_table(dataset.palette)
     rows = []
@@ -25,7 +27,7 @@ def write_preview(file: Path, pairs: Split, sources: list[int], dataset: Dataset
         image, mask = pairs.image(k), pairs.mask(k)
         cells = [colours[mask], _fitted(train.image(source), mask), image]
         if teacher is not None:
-            cells.append(colours[_reading(teacher, image)])
+            cells.append(colours[_reading(teacher, image, device)])
         rows.append(cells)
     write_bytes(file, encode(_grid(rows)))
 
@@ -34,11 +36,12 @@ def _fitted(image: Image, mask: Mask) -> Image:
     return np.asarray(Pillow.fromarray(image).resize(mask.shape[::-1], Pillow.Resampling.BILINEAR))
 
 
-def _reading(teacher: Teacher, image: Image) -> Mask:
+def _reading(teacher: Teacher, image: Image, device: str) -> Mask:
     import torch
 
     with torch.no_grad():
-        logits, _ = teacher.features(torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255)
+        pixels = torch.from_numpy(image.copy()).to(device)
+        logits, _ = teacher.features(pixels.permute(2, 0, 1)[None].float() / 255)
         large = torch.nn.functional.interpolate(logits, image.shape[:2], mode="bilinear")
     reading: Mask = large.argmax(1)[0].to(torch.uint8).cpu().numpy()
     return reading

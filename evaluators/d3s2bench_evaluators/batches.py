@@ -63,7 +63,12 @@ def resize_part(image: Image, size: tuple[int, int], part: tuple[int, int, int, 
 
 def as_images(images: Sequence[Image], device: str) -> Tensor:
     """``(H, W, 3) uint8`` pictures of one size → ``(B, 3, H, W) float32`` in 0…1, channels last in memory."""
-    return torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255
+    return as_floats(torch.from_numpy(np.stack(images)).to(device))
+
+
+def as_floats(pictures: Tensor) -> Tensor:
+    """``(B, H, W, 3) uint8`` → ``(B, 3, H, W) float32`` in 0…1, channels last in memory."""
+    return pictures.permute(0, 3, 1, 2).float() / 255
 
 
 def batch_items(seed: int, iteration: int, batch_size: int, total: int) -> list[int]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from d3s2bench import Image, Json, Mask, Split, derive_seed
-from d3s2bench_evaluators.batches import CACHE_BYTES, as_images, batch_items
+from d3s2bench import D3S2Error, Image, Json, Mask, Split, derive_seed
+from d3s2bench_evaluators.batches import CACHE_BYTES, as_floats, batch_items
 from d3s2bench_evaluators.crops import random_crop
 
-READERS = 8
-"""Threads that prepare the next batch while a GPU works on this one; their number changes no value."""
+READERS = min(8, os.cpu_count() or 1)
+"""Processes that prepare batches while a GPU works: Pillow's colour spaces hold Python's lock, so threads would wait
+for each other, and the training for them. Their number changes no value."""
 
 
 @dataclass
@@ -40,13 +41,22 @@ class Decoded:
 
 @dataclass(frozen=True)
 class CropBatch:
-    """Crops as an iteration sees them, on the CPU."""
+    """Crops as bytes, on the CPU."""
 
     items: Sequence[int]
     images: Tensor
-    """``(B, 3, h, w) float32`` in 0…1."""
+    """``(B, h, w, 3) uint8``."""
     masks: Tensor
-    """``(B, h, w) int64``."""
+    """``(B, h, w) uint8``."""
+
+    def on(self, device: str) -> tuple[Tensor, Tensor]:
+        """Images ``(B, 3, h, w) float32`` in 0…1 and masks ``(B, h, w) int64``, as a network sees them."""
+        images, masks = (each.to(device, non_blocking=True) for each in (self.images, self.masks))
+        return as_floats(images), masks.long()
+
+    def pin_memory(self) -> CropBatch:
+        """What a ``DataLoader`` calls, so that a GPU fetches the batch while it computes."""
+        return replace(self, images=self.images.pin_memory(), masks=self.masks.pin_memory())
 
 
 class CropBatches:
@@ -59,28 +69,51 @@ class CropBatches:
         self.pairs, self.protocol, self.seed = Decoded(split), protocol, seed
         size = protocol["batch_size"]
         self.places = range(size * rank // ranks, size * (rank + 1) // ranks)
-        self._next: dict[int, Future[CropBatch]] = {}
-        self._ahead: ThreadPoolExecutor | None = None
-
-    def read_ahead(self) -> None:
-        """From now on the next batch is prepared while its predecessor is worked on."""
-        self._ahead = ThreadPoolExecutor(READERS + 1)
 
     def batch(self, iteration: int) -> CropBatch:
-        if self._ahead is None:
-            return self._make(iteration)
-        found = self._next.pop(iteration, None)
-        self._next = {iteration + 1: self._ahead.submit(self._make, iteration + 1)}
-        return found.result() if found else self._make(iteration)
-
-    def _make(self, iteration: int) -> CropBatch:
+        """Raises what the split raises for a pair that it cannot read."""
         items = batch_items(self.seed, iteration, self.protocol["batch_size"], len(self.pairs.split))
-        crop = partial(self._crop, iteration, items)
-        crops = list(self._ahead.map(crop, self.places) if self._ahead else map(crop, self.places))
-        images = as_images([image for image, _ in crops], "cpu")
-        masks = torch.from_numpy(np.stack([mask for _, mask in crops])).long()
+        crops = [self._crop(iteration, items, place) for place in self.places]
+        images, masks = (torch.from_numpy(np.stack(part)) for part in zip(*crops, strict=True))
         return CropBatch([items[place] for place in self.places], images, masks)
 
     def _crop(self, iteration: int, items: Sequence[int], place: int) -> tuple[Image, Mask]:
         draws = np.random.default_rng(derive_seed("crop", self.seed, iteration, place))
         return random_crop(*self.pairs.pair(items[place]), self.protocol, draws)
+
+
+class ReadAhead:
+    """The same batches, prepared by other processes as long as they are asked for in order."""
+
+    def __init__(self, batches: CropBatches) -> None:
+        self.places, self.total = batches.places, batches.protocol["iterations"]
+        batches.pairs.limit //= READERS  # each process keeps its own
+        self._made = _Made(batches)
+        self._due = -1
+        self._coming: Iterator[CropBatch | D3S2Error] = iter(())
+
+    def batch(self, iteration: int) -> CropBatch:
+        """See :meth:`CropBatches.batch`."""
+        if iteration != self._due:
+            self._coming = iter(self._from(iteration))
+        found, self._due = next(self._coming), iteration + 1
+        if self._due == self.total:
+            next(self._coming, None)  # which ends the processes
+        if isinstance(found, D3S2Error):
+            raise found
+        return found
+
+    def _from(self, first: int) -> DataLoader[CropBatch | D3S2Error]:
+        to_come = range(first, self.total)
+        return DataLoader(self._made, None, sampler=to_come, num_workers=READERS, pin_memory=torch.cuda.is_available())
+
+
+@dataclass(frozen=True)
+class _Made(Dataset["CropBatch | D3S2Error"]):
+    batches: CropBatches
+
+    def __getitem__(self, iteration: int) -> CropBatch | D3S2Error:
+        try:
+            return self.batches.batch(iteration)
+        except D3S2Error as error:  # a DataLoader would wrap it in a text of its own
+            return error

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from d3s2bench import ConfigError, Context, Json, Split, derive_seed
-from d3s2bench_evaluators.crop_batches import CropBatches
+from d3s2bench_evaluators.crop_batches import CropBatches, ReadAhead
 from d3s2bench_evaluators.losses import HardLabels, Loss, Step
 from d3s2bench_evaluators.networks import tapped
 from d3s2bench_evaluators.optimizers import groups, make_optimizer, schedule, set_rate
@@ -50,7 +50,7 @@ class CropTraining:
     """An ``Objective``, or its copy that shares gradients with other processes."""
     network: Segmenter
     optimizer: Optimizer
-    batches: CropBatches
+    batches: CropBatches | ReadAhead
     protocol: Json
     context: Context
 
@@ -72,15 +72,24 @@ class CropTraining:
         batch's own gradient wherever the loss is such a mean; see ``amount`` of each network.
         """
         batch, device = self.batches.batch(iteration), self.context.device
-        images, masks, value = batch.images.to(device), batch.masks.to(device), torch.zeros((), device=device)
-        done, whole = iteration / self.protocol["iterations"], average_over_processes(self.network.amount(masks))
-        for part in _parts(len(batch.items), self.protocol["accumulate"]):
+        images, masks = batch.on(device)
+        done, value = iteration / self.protocol["iterations"], torch.zeros((), device=device)
+        for part, weight in self._weighted(masks):
             with self._shared(last=part.stop == len(batch.items)):
-                loss = self.objective(batch.items[part], images[part], masks[part], done)
-                loss = loss * (self.network.amount(masks[part]) / whole)
+                loss = self.objective(batch.items[part], images[part], masks[part], done) * weight
                 torch.autograd.backward(loss)
             value += loss.detach()
         return value
+
+    def _weighted(self, masks: Tensor) -> Iterator[tuple[slice, Tensor | float]]:
+        """The micro-batches; counting what they hold makes a GPU wait, and a batch that is one is the whole."""
+        parts = _parts(len(masks), self.protocol["accumulate"])
+        if len(parts) == self.protocol["processes"] == 1:
+            yield parts[0], 1.0
+            return
+        whole = average_over_processes(self.network.amount(masks))
+        for part in parts:
+            yield part, self.network.amount(masks[part]) / whole
 
     def _shared(self, last: bool) -> AbstractContextManager[Any]:
         """Other processes hear of the gradients once, with the last of the micro-batches."""
@@ -113,9 +122,9 @@ def crop_training(
     """
     check(network, loss, protocol)
     optimizer = make_optimizer(groups(network, loss.parameters(), protocol), protocol)
-    batches = CropBatches(pairs, protocol, context.seed, rank, protocol["processes"])
+    batches: CropBatches | ReadAhead = CropBatches(pairs, protocol, context.seed, rank, protocol["processes"])
     if context.device != "cpu":  # where the CPU does the work it has none to spare
-        batches.read_ahead()
+        batches = ReadAhead(batches)
     return CropTraining(share(Objective(network, loss, protocol)), network, optimizer, batches, protocol, context)
 
 

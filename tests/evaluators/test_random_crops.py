@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from multiprocessing import active_children
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d3s2bench import IGNORE
+from d3s2bench import IGNORE, DatasetError
 from d3s2bench_evaluators.batches import resize_image, resize_part
-from d3s2bench_evaluators.crop_batches import CropBatches, Decoded
+from d3s2bench_evaluators.crop_batches import CropBatches, Decoded, ReadAhead
 from d3s2bench_evaluators.crops import MEAN, distorted, fitted, random_crop
 
 WHOLE = {"size": [48, 32], "fit": [4.0, 1.0], "scale": [1.0, 1.0], "scale_step": 0.0, "scale_long_side": True}
@@ -122,17 +124,55 @@ def test_only_so_many_pictures_are_kept(rectangles: Any) -> None:
 
 def test_batches_depend_on_seed_and_iteration_alone(rectangles: Any) -> None:
     def batches(**entries: Any) -> CropBatches:
-        return CropBatches(rectangles(6, 40, 60), RECIPE, 7, **entries)
+        return CropBatches(rectangles(6, 40, 60), RECIPE | {"iterations": 9}, 7, **entries)
 
-    ahead = batches()
-    ahead.read_ahead()
-    plain = [batches().batch(k) for k in range(3)]
+    plain = [batches().batch(k) for k in range(4)]
     for k, expected in enumerate(plain):
         shares = [batches(rank=rank, ranks=2).batch(k) for rank in range(2)]
-        assert [*shares[0].items, *shares[1].items] == list(expected.items) == list(ahead.batch(k).items)
+        assert [*shares[0].items, *shares[1].items] == list(expected.items)
         assert torch.equal(torch.cat([share.images for share in shares]), expected.images)
-        assert torch.equal(ahead.batch(k).masks, expected.masks)
     assert not torch.equal(plain[0].images, plain[1].images)
+    ahead = ReadAhead(batches())
+    for k in (1, 2, 3, 0, 1):  # from a checkpoint on, and from anywhere else
+        found = ahead.batch(k)
+        assert found.items == plain[k].items
+        assert torch.equal(found.images, plain[k].images) and torch.equal(found.masks, plain[k].masks)
+
+
+def test_the_last_iteration_has_a_batch(rectangles: Any) -> None:
+    batches = ReadAhead(CropBatches(rectangles(6), RECIPE | {"iterations": 3}, 7))
+    assert [len(batches.batch(k).items) for k in range(3)] == [4, 4, 4]
+    assert not active_children()
+
+
+class Torn:
+    """A split whose pictures cannot be read."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def image(self, i: int) -> Any:
+        raise DatasetError("a.png is no picture: replace it")
+
+    mask = image
+
+    def item_name(self, i: int) -> str:
+        return "a"
+
+
+@pytest.mark.parametrize("how", [lambda batches: batches, ReadAhead])
+def test_a_picture_that_cannot_be_read_is_told_alike(how: Callable[[CropBatches], CropBatches | ReadAhead]) -> None:
+    batches = how(CropBatches(Torn(), RECIPE | {"iterations": 3}, 7))
+    with pytest.raises(DatasetError, match=r"^a\.png is no picture: replace it$"):
+        batches.batch(0)
+
+
+def test_a_network_sees_numbers(rectangles: Any) -> None:
+    batch = CropBatches(rectangles(6), RECIPE, 7).batch(0)
+    images, masks = batch.on("cpu")
+    assert images.dtype == torch.float32 and images.shape == (4, 3, 32, 48) and masks.dtype == torch.int64
+    assert torch.equal((images * 255).round().byte().permute(0, 2, 3, 1), batch.images)
+    assert torch.equal(masks.byte(), batch.masks)
 
 
 @pytest.mark.parametrize("step", [0.0, 0.5])
