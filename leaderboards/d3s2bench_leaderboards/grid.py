@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -70,6 +71,17 @@ class Grid:
         """The board's columns that the cells of a column belong to: one, where the lines are methods."""
         numbers = {cell.column for line in self.lines if (cell := self.cells.get((line, column)))}
         return [self.marked[k] for k in sorted(numbers)]
+
+    def rank(self, line: Key) -> float:
+        """The method's average rank over the board's columns; NaN for a line that is no method, or has no rank."""
+        ranks = {self.board.ranks[cell.method] for cell in self.line(line)} if {*self.stub} <= {*METHOD} else set()
+        return ranks.pop() if len(ranks) == 1 else math.nan
+
+    @property
+    def ranked(self) -> bool:
+        """Whether two lines have a rank, and over more columns than one."""
+        ranking = [each for each in self.marked if any(not method.full for method in each.column.rows)]
+        return len(ranking) > 1 and sum(not math.isnan(self.rank(line)) for line in self.lines) > 1
 
     def block(self, line: Key) -> tuple[bool, bool]:
         """Lines of one block stand between rules: the full train set, controls, methods; one that is sorted by what

@@ -29,6 +29,10 @@ class Html(View):
     """Datasets whose images may be passed on, beside those whose sets say so in their manifest."""
     claims: bool = True
     """Numbers that others published on the same datasets."""
+    resamples: int = 0
+    """Of the bootstrap over repetitions and test images, for the intervals beside the tests; 0 leaves these out."""
+    block: int = 1
+    """So many neighbouring test images are drawn together: frames of a video are no independent images."""
     folder: Path | None = None
     """Where counts and store lie; without it no gallery, and classes in the order of their ids."""
 
@@ -40,6 +44,8 @@ class Html(View):
         check_kinds("html", self.kinds)
         if self.most < 2 or self.pictures < 0:
             raise ConfigError(f"renderer html: most {self.most}, pictures {self.pictures}: give 2 and 0 or more")
+        if self.resamples < 0 or self.block < 1:
+            raise ConfigError(f"renderer html: resamples {self.resamples}, block {self.block}: give 0 and 1 or more")
         if ":" in self.records.partition("/")[0] and not self.records.startswith(("http://", "https://")):
             raise ConfigError(f"renderer html: records '{self.records}': give a relative path or an http address")
         return page(Scope.of(records, self), self)

@@ -47,6 +47,8 @@ class Latex(View):
     """Columns of dataset, rate, architecture and protocol beside each other; more go below."""
     tests: bool = False
     """A second table with what stands behind the stars."""
+    gains: bool = False
+    """Another one that splits the gain over random + real into its parts."""
     claims: bool = True
     """Numbers that others published on the same datasets."""
     resamples: int = 2000

@@ -13,7 +13,6 @@ from d3s2bench_leaderboards.latex_layout import line, spanning, tabular
 from d3s2bench_leaderboards.marks import Entry
 from d3s2bench_leaderboards.metrics import Metric
 from d3s2bench_leaderboards.tex import escape, number, signed
-from d3s2bench_leaderboards.view import METHOD
 
 MISSING, RANK = "--", "rank"
 PLUS_MINUS, STAR, FEW = r"$\pm$", r"\rlap{$^*$}", r"$^\dagger$"
@@ -66,14 +65,8 @@ def board_tables(grid: Grid, metric: Metric, groups: int) -> list[str]:
     headers = [header for header, write in values.items() if any(map(write, entries))]
     pages = [grid.columns[start : start + groups] for start in range(0, len(grid.columns), groups)]
     shown = {header: values[header] for header in headers}
-    ranked = _ranked(grid)
+    ranked = grid.ranked
     return [_tabular(grid, page, shown, metric, ranked and page is pages[-1]) for page in pages]
-
-
-def _ranked(grid: Grid) -> bool:
-    """Whether two lines have a rank, and over more columns than one."""
-    ranking = [each for each in grid.marked if any(not method.full for method in each.column.rows)]
-    return len(ranking) > 1 and sum(bool(_rank(grid, name)) for name in grid.lines) > 1
 
 
 def _tabular(grid: Grid, page: Sequence[Key], values: Values, metric: Metric, ranked: bool) -> str:
@@ -122,9 +115,7 @@ def _values(entry: Entry | None, values: Values) -> list[str]:
 
 
 def _rank(grid: Grid, name: Key) -> str:
-    """Average over the board's columns; blank for a line that is no method."""
-    ranks = {grid.board.ranks[cell.method] for cell in grid.line(name)} if {*grid.stub} <= {*METHOD} else set()
-    rank = ranks.pop() if len(ranks) == 1 else math.nan
+    rank = grid.rank(name)
     return "" if math.isnan(rank) else number(rank, ".1f")
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from d3s2bench_leaderboards import cells, latex_notes, sections
 from d3s2bench_leaderboards.bootstrap import CountsFolder
 from d3s2bench_leaderboards.claims import Claim, claims_beside
-from d3s2bench_leaderboards.columns import Column
-from d3s2bench_leaderboards.comparisons import Comparison
+from d3s2bench_leaderboards.gains import gains
 from d3s2bench_leaderboards.grid import Grid
-from d3s2bench_leaderboards.latex_board import board_tables, quantity
+from d3s2bench_leaderboards.latex_board import PLUS_MINUS, board_tables, quantity
 from d3s2bench_leaderboards.latex_layout import line, note, table, tabular
 from d3s2bench_leaderboards.metrics import MIOU
-from d3s2bench_leaderboards.names import with_labels
 from d3s2bench_leaderboards.scope import Scope
+from d3s2bench_leaderboards.tested import Tested, tested
 from d3s2bench_leaderboards.tex import escape, number
 
 if TYPE_CHECKING:
@@ -32,10 +31,12 @@ all pairs of repetitions, common or not, in which the method is above random + r
 INTERVAL = r"""Interval: 95\,\%%, bootstrap over repetitions and %s, the same images for both, stretched to the width
 of a t interval. It asks for other test images, too, which the test holds fixed: so it can hold 0 where p is small. It
 is not corrected."""
+SPLIT = r"""Paired over n repetitions: mean $\pm$ sample standard deviation, and the 95\,\% t interval over repetitions,
+which holds the test images, the teacher and the generator fixed and is not corrected."""
 
 
 def tables(scope: Scope, options: Latex) -> str:
-    """A table environment, and a second one for the tests; a comment alone when nothing is finished."""
+    """A table environment, others for the tests and the gain; a comment alone when nothing is finished."""
     rows = scope.rows
     if not rows:
         return f"% {' '.join(scope.view.nothing.split())}\n"
@@ -49,7 +50,8 @@ def tables(scope: Scope, options: Latex) -> str:
     if claimed:
         parts += [_claims(claimed), note(CLAIMED)]
     main = table(parts, options.caption, options.label)
-    return main + _tests(made, scope, options) if options.tests else main
+    main += _tests(made, scope, options) if options.tests else ""
+    return main + (_gains(scope, options) if options.gains and scope.metric is MIOU else "")
 
 
 def _claims(claimed: Sequence[Claim]) -> str:
@@ -66,11 +68,7 @@ def _claim(claim: Claim) -> str:
 
 def _tests(made: Grid, scope: Scope, options: Latex) -> str:
     counts = CountsFolder(options.folder) if options.folder and scope.metric is MIOU else None
-    texts = {row.setting: made.board.names[method] for each in made.marked for method, row in each.column.rows.items()}
-    blocks = [
-        [_test(each.column, test, texts[test.row.setting], counts, options) for test in each.comparisons]
-        for each in made.marked
-    ]
+    blocks = [[*map(_test, column)] for column in tested(made, counts, options.resamples, options.block)]
     if not any(blocks):
         return ""
     interval = [r"95\,\% interval"] if counts else []
@@ -83,21 +81,39 @@ def _tests(made: Grid, scope: Scope, options: Latex) -> str:
     return table([body, note(BEHIND, *[INTERVAL % images] * len(interval))], caption, f"{options.label}-tests")
 
 
-def _test(
-    column: Column, test: Comparison, name: tuple[str, str, str], counts: CountsFolder | None, options: Latex
-) -> str:
+def _test(each: Tested) -> str:
+    column, test = each.column, each.test
     setting = column.dataset, cells.percent(column.rate), column.arch, column.protocol[:8]
-    selector, synth, labels = name
-    method = with_labels(f"{selector} + {synth}", labels)
-    interval = [_interval(test, counts, options)] if counts else []
+    interval = [_interval(each.interval.low, each.interval.high)] if each.interval else []
     gap = quantity(test.mean, test.row.metric, "+")
     numbers = [gap, *interval, _p(test.p), _p(test.corrected), number(test.improvement)]
-    return line([*map(escape, (*setting, method)), str(test.n), *numbers])
+    return line([*map(escape, (*setting, each.method)), str(test.n), *numbers])
 
 
-def _interval(test: Comparison, counts: CountsFolder, options: Latex) -> str:
-    found = counts.interval(test.row, test.other, options.resamples, options.block)
-    return f"{number(found.low, '+.2f')} to {number(found.high, '+.2f')}"
+def _gains(scope: Scope, options: Latex) -> str:
+    """Parts with at least two repetitions, a block for each dataset, rate, architecture and protocol."""
+    found = gains(scope.rows, scope.controls, scope.named)
+    settings = ["dataset", "rate", "arch", "iterations", "protocol"]
+    blocks = [
+        [*map(_gain, block.to_dict("records"))] for _, block in found[found["n"] > 1].groupby(settings, sort=False)
+    ]
+    if not blocks:
+        return ""
+    head = line(["dataset", "rate", "architecture", "protocol", "part", "difference", "n", r"$\Delta$", "interval"])
+    body = tabular("lrllllrrr", [head], blocks)
+    return table([body, note(SPLIT)], "Where the gain comes from.", f"{options.label}-gains")
+
+
+def _gain(part: Mapping[Hashable, Any]) -> str:
+    setting = part["dataset"], cells.percent(part["rate"]), part["arch"], part["protocol"]
+    difference = escape(part["difference"].replace("−", "-"))
+    spread = rf"{number(part['mean'], '+.2f')} {PLUS_MINUS} {number(part['std'])}"
+    texts = [*map(escape, (*setting, part["part"])), difference, str(part["n"]), spread]
+    return line([*texts, _interval(part["low"], part["high"])])
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{number(low, '+.2f')} to {number(high, '+.2f')}"
 
 
 def _p(p: float) -> str:

@@ -31,6 +31,7 @@ from d3s2bench_leaderboards.rows import Row
 from d3s2bench_leaderboards.scope import Scope
 from d3s2bench_leaderboards.significance import EXACT
 from d3s2bench_leaderboards.svg import marker, svg
+from d3s2bench_leaderboards.tested import Tested, tested
 from d3s2bench_leaderboards.view import METHOD
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def page(scope: Scope, options: Html) -> str:
     script, style = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     made = scope.grid(options) if scope.rows else None
+    tests = _tests(scope, made, options) if made else []
     return environment.get_template("page.html").render(
         options=options,
         metric=scope.metric,
@@ -66,6 +68,9 @@ def page(scope: Scope, options: Html) -> str:
         kinds=_kinds(scope, made, options) if made else [],
         gallery=gallery(scope.rows, options.folder, options.may_pass_on, options.pictures),
         named=scope.named,
+        tests=tests,
+        untold=any("†" in each["corrected"] for each in tests),
+        blocks=options.block,
         gains=_gains(scope),
         claims=claims_beside(scope.rows) if options.claims else [],
         references=_references(scope, made) if made else [],
@@ -166,6 +171,7 @@ class _Table:
             yield {
                 "name": line_name(self.grid, line),
                 "grey": self.grid.grey(line),
+                "rank": "" if math.isnan(rank := self.grid.rank(line)) else f"{rank:.1f}",
                 "cells": [entry and self._cell(entry) for entry in entries],
             }
 
@@ -244,6 +250,35 @@ def _kind(kind: str, found: Sequence[Panel]) -> dict[str, Any]:
         "panels": [(panel, Markup(svg(panel))) for panel in shown],
         "legend": [(Markup(marker(style)), name) for style, name in sorted(legend.items())],
         "hidden": len(found) - len(shown),
+    }
+
+
+def _tests(scope: Scope, made: Grid, options: Html) -> list[dict[str, Any]]:
+    """Each method against random + real, over at least two repetitions."""
+    asked = options.folder and options.resamples and scope.metric is MIOU
+    found = tested(
+        made, CountsFolder(options.folder) if options.folder and asked else None, options.resamples, options.block
+    )
+    return [
+        _test(each, scope.metric)
+        for column in found
+        for each in column
+        if each.test.n > 1 and not math.isnan(each.test.p)
+    ]
+
+
+def _test(each: Tested, metric: Metric) -> dict[str, Any]:
+    column, test, interval = each.column, each.test, each.interval
+    return {
+        "where": (column.dataset, cells.percent(column.rate), column.arch),
+        "method": each.method,
+        "n": test.n,
+        "delta": cells.quantity(test.mean, metric.unit, "+"),
+        "interval": f"{interval.low:+.2f} to {interval.high:+.2f}" if interval else "",
+        "p": f"{test.p:.4f}",
+        "corrected": f"{test.corrected:.4f}{'†' * test.untold}",
+        "better": f"{test.improvement:.2f}",
+        "protocol": column.protocol[:8],
     }
 
 

@@ -213,6 +213,19 @@ def test_counts_beside_the_records_give_intervals() -> None:
     assert len(intervals) == 12 and all(re.fullmatch(r"[+-]\d+\.\d\d to [+-]\d+\.\d\d", text) for text in intervals)
 
 
+def test_the_gain_is_split() -> None:
+    methods = {("random", "real"): 15.0, ("a", "real"): 16.0, ("a", "layout"): 14.0, ("a", "guided"): 17.5}
+    records = [one for method, miou in methods.items() for one in ten(*method, miou)]
+    text = Latex(gains=True, label="tab:x").render(records)
+    split = {row[4]: row[5:] for row in lines(text.split("Where the gain comes from.")[1], "scenes")}
+    assert split["selector"] == ["a+real - random+real", "10", r"$+$1.00 $\pm$ 0.00", "$+$1.00 to $+$1.00"]
+    assert split["over layout"][2:] == [r"$+$3.50 $\pm$ 0.00", "$+$3.50 to $+$3.50"]
+    assert "a+guided - random+real" in text and r"\label{tab:x-gains}" in text
+    for without in (Latex(), Latex(gains=True, metric="bytes")):
+        assert "Where the gain" not in without.render(records)
+    assert "Where the gain" not in Latex(gains=True).render([record(), record("a")])
+
+
 def test_a_failed_run_is_no_silent_gap() -> None:
     assert "gave no result" not in Latex().render(RECORDS)
     text = Latex().render([*RECORDS, record("dfss", miou=None)])
@@ -282,7 +295,7 @@ def hostile() -> list[dict[str, Any]]:
 
 def test_hostile_names_keep_the_shape_of_the_table() -> None:
     """All rows of a tabular have as many cells as its first, those of a header over several columns aside."""
-    for body in Latex(tests=True).render(hostile()).split(r"\toprule")[1:]:
+    for body in Latex(tests=True, gains=True).render(hostile()).split(r"\toprule")[1:]:
         rows = [row for row in body.split(r"\bottomrule")[0].splitlines() if row.endswith(r" \\")]
         assert len({_width(row) for row in rows if r"}{c}{" not in row}) == 1
 
@@ -311,7 +324,9 @@ def _page(records: list[dict[str, Any]], folder: Path) -> list[float]:
 @needs_pdflatex
 @pytest.mark.parametrize("records", [RECORDS, hostile(), ten("a", "real", 3.0)], ids=["small", "hostile", "one"])
 def test_pdflatex_takes_it_without_a_warning(records: list[dict[str, Any]], tmp_path: Path) -> None:
-    (tmp_path / "board.tex").write_text(Latex(standalone=True, tests=True).render(records), encoding="ascii")
+    (tmp_path / "board.tex").write_text(
+        Latex(standalone=True, tests=True, gains=True).render(records), encoding="ascii"
+    )
     for _ in range(2):  # the second run knows the labels
         command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "board.tex"]
         run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from PIL import Image
 from record_fakes import CONVERGED, record
 
 from d3s2bench import ConfigError, StoreError
+from d3s2bench_leaderboards.csv import Csv
 from d3s2bench_leaderboards.html import Html
 
 STUDY = Path(__file__).parents[2] / "docs" / "records" / "scenes-1pct"
@@ -95,8 +98,52 @@ def test_commands_that_differ_in_more_than_the_seed_are_all_kept() -> None:
     assert detail["commands"] == ["d3s2bench run", "d3s2bench evaluate elsewhere"]
 
 
+def test_what_stands_behind_a_star() -> None:
+    """In three lines: what a row of CSV says, what the intervals are worth, and that few repetitions are told."""
+    lines = csv.DictReader(io.StringIO(Csv().render(guided_and_random())))
+    (said,) = (line for line in lines if line["arch"] == "unet" and line["selector"] == "balanced")
+    page = Html(folder=STUDY, resamples=50).render(guided_and_random())
+    line = next(line for line in rows_of(page, "tests") if line[:4] == ["scenes", "1 %", "unet", "balanced + guided"])
+    assert line[4] == said["n"] == "10" and re.fullmatch(r"[+-]\d+\.\d\d to [+-]\d+\.\d\d", line[6])
+    numbers = [float(line[k]) for k in (5, 7, 8, 9)]
+    assert numbers == pytest.approx([float(said[key]) for key in ("vs_random", "p", "p_holm", "better")], abs=0.006)
+    assert "over repetitions and test images, the same" in page and "†: so few" not in page
+    blocks = Html(folder=STUDY, resamples=50, block=30).render(guided_and_random())
+    assert "blocks of 30 neighbouring test images" in blocks
+    few = Html().render([one for one in guided_and_random() if one["spec"]["seed"] < 3])
+    assert [line[7] for line in rows_of(few, "tests")] == ["0.2500†"] * 2 and "†: so few" in few
+    assert "Against random + real</h2>" not in Html().render([record(), record("a")])
+
+
+def guided_and_random() -> list[dict[str, Any]]:
+    """The methods balanced + guided and random + real, by two architectures."""
+    methods = [("balanced", "guided"), ("random", "real")]
+    found = ((one, one["spec"]) for one in study())
+    return [
+        one
+        for one, spec in found
+        if (spec["selector"]["name"], spec["synth"]["name"]) in methods
+        and spec["evaluator"]["options"].get("labels", "hard") == "hard"
+    ]
+
+
+def rows_of(page: str, table: str) -> list[list[str]]:
+    """The texts of the cells in the body of a table."""
+    body = page.split(f'id="{table}"')[1].split("<tbody>")[1].split("</tbody>")[0]
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in body.split("<tr>")[1:]]
+    return [[re.sub(r"<.*?>", "", cell) for cell in row] for row in rows]
+
+
 @pytest.mark.parametrize(
-    "options", [{"most": 1}, {"kinds": ("pie",)}, {"pictures": -1}, {"records": "javascript:alert(1)//"}]
+    "options",
+    [
+        {"most": 1},
+        {"resamples": -1},
+        {"block": 0},
+        {"kinds": ("pie",)},
+        {"pictures": -1},
+        {"records": "javascript:alert(1)//"},
+    ],
 )
 def test_options_that_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="renderer html"):
@@ -214,6 +261,17 @@ def test_sorted_by_keyboard(browser: Chromium, pages: Path) -> None:
     assert browser.run("document.querySelectorAll('[aria-sort]').length") == 1
 
 
+def test_sorted_by_average_rank(browser: Chromium, pages: Path) -> None:
+    browser.open(pages / "study.html")
+    browser.run("document.querySelector('#by-rank button').click()")
+    ranks = browser.run("[...board.tBodies[0].rows].map(row => row.lastElementChild.textContent)")
+    known = [float(rank) for rank in ranks if rank]
+    assert len(known) == 7 and known == sorted(known) and ranks[-1] == ""
+    browser.run("""{const list = document.querySelector("[data-facet='arch']");
+        list.value = 'unet'; list.dispatchEvent(new Event('change'))}""")
+    assert browser.run("board.tBodies[0].rows[0].querySelectorAll('td:not([hidden])').length") == 2
+
+
 def test_what_a_column_does_not_know_comes_last_either_way(browser: Chromium, pages: Path) -> None:
     browser.open(pages / "study.html")
     browser.run("document.getElementById('sort-by').value = 'delta'")
@@ -233,7 +291,7 @@ def test_filtered(browser: Chromium, pages: Path) -> None:
     heads = "[...board.tHead.querySelectorAll('[data-columns]')].filter(c => !c.hidden)"
     assert browser.run(f"{heads}.map(c => c.textContent.trim().split('\\n')[0])")[:3] == ["scenes", "1 %", "unet"]
     assert browser.run(f"{heads}.every(c => c.colSpan === 1)")
-    assert browser.run("board.tBodies[0].rows[0].querySelectorAll('td:not([hidden])').length") == 1
+    assert browser.run("board.tBodies[0].rows[0].querySelectorAll('td:not([hidden])').length") == 2  # and the rank
 
 
 def test_a_number_opens_what_it_is_from_and_escape_leads_back(browser: Chromium, pages: Path) -> None:

@@ -25,9 +25,9 @@ function compare(a, b) {
 
 function sort(button, turn) {
   const column = Number(button.dataset.column);
-  const key = document.getElementById("sort-by").value;
+  const key = button.dataset.key ?? document.getElementById("sort-by").value;
   const header = button.closest("th");
-  const first = column < 0 ? "ascending" : "descending";
+  const first = button.dataset.first ?? (column < 0 ? "ascending" : "descending");
   const other = first === "ascending" ? "descending" : "ascending";
   const old = header.getAttribute("aria-sort");
   const order = turn && old === first ? other : turn ? first : old;
