@@ -23,7 +23,7 @@ from d3s2bench.upkeep.submission_claims import foreign_protocol
 from d3s2bench.workspace import Workspace
 
 METHOD = {"selector": "balanced", "synth": "guided", "arch": "unet", "seed": 3}
-STUDY = Path(__file__).parents[2] / "docs" / "records" / "scenes-1pct"
+STUDY = Path(__file__).parents[2] / "leaderboards" / "scenes"
 
 
 @pytest.fixture

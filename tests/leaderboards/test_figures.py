@@ -22,7 +22,7 @@ from d3s2bench_leaderboards.panels import Panel, choose, panels
 from d3s2bench_leaderboards.rows import gather
 from d3s2bench_leaderboards.svg import round_numbers, svg
 
-STUDY = Path(__file__).parents[2] / "docs" / "records" / "scenes-1pct"
+STUDY = Path(__file__).parents[2] / "leaderboards" / "scenes"
 
 
 def drawn(records: list[dict[str, Any]], kind: str, most: int = 8, counts: CountsFolder | None = None) -> list[Panel]:

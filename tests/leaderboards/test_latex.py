@@ -23,7 +23,7 @@ from d3s2bench_leaderboards.latex import Latex
 from d3s2bench_leaderboards.metrics import METRICS
 from d3s2bench_leaderboards.tex import escape, number
 
-STUDY = Path(__file__).parents[2] / "docs" / "records" / "scenes-1pct"
+STUDY = Path(__file__).parents[2] / "leaderboards" / "scenes"
 HOSTILE = [
     r"\input{/etc/passwd}",
     r"\end{tabular}\write18{x}",
@@ -210,7 +210,7 @@ def test_counts_beside_the_records_give_intervals() -> None:
     blocks = Latex(tests=True, resamples=50, folder=STUDY, block=30).render(read_records(STUDY))
     assert "over repetitions and blocks of 30 neighbouring test images, the same" in blocks
     assert [row[7] for row in lines(blocks, "scenes")] != [row[7] for row in lines(text, "scenes")]
-    assert len(intervals) == 12 and all(re.fullmatch(r"[+-]\d+\.\d\d to [+-]\d+\.\d\d", text) for text in intervals)
+    assert len(intervals) == 18 and all(re.fullmatch(r"[+-]\d+\.\d\d to [+-]\d+\.\d\d", text) for text in intervals)
 
 
 def test_the_gain_is_split() -> None:

@@ -21,7 +21,7 @@ from d3s2bench import ConfigError, StoreError
 from d3s2bench_leaderboards.csv import Csv
 from d3s2bench_leaderboards.html import Html
 
-STUDY = Path(__file__).parents[2] / "docs" / "records" / "scenes-1pct"
+STUDY = Path(__file__).parents[2] / "leaderboards" / "scenes"
 HOSTILE = [
     "<script>document.title='owned'</script>",
     '"><img src=x onerror="document.title=\'owned\'">',
@@ -101,7 +101,7 @@ def test_commands_that_differ_in_more_than_the_seed_are_all_kept() -> None:
 def test_what_stands_behind_a_star() -> None:
     """In three lines: what a row of CSV says, what the intervals are worth, and that few repetitions are told."""
     lines = csv.DictReader(io.StringIO(Csv().render(guided_and_random())))
-    (said,) = (line for line in lines if line["arch"] == "unet" and line["selector"] == "balanced")
+    (said,) = (line for line in lines if (line["rate"], line["arch"], line["selector"]) == ("0.01", "unet", "balanced"))
     page = Html(folder=STUDY, resamples=50).render(guided_and_random())
     line = next(line for line in rows_of(page, "tests") if line[:4] == ["scenes", "1 %", "unet", "balanced + guided"])
     assert line[4] == said["n"] == "10" and re.fullmatch(r"[+-]\d+\.\d\d to [+-]\d+\.\d\d", line[6])
@@ -118,7 +118,7 @@ def test_what_stands_behind_a_star() -> None:
 def guided_and_random() -> list[dict[str, Any]]:
     """The methods balanced + guided and random + real, by two architectures."""
     methods = [("balanced", "guided"), ("random", "real")]
-    found = ((one, one["spec"]) for one in study())
+    found = ((one, one["spec"]) for one in study() if one["spec"]["rate"] == 0.01)
     return [
         one
         for one, spec in found
@@ -269,7 +269,7 @@ def test_sorted_by_average_rank(browser: Chromium, pages: Path) -> None:
     assert len(known) == 7 and known == sorted(known) and ranks[-1] == ""
     browser.run("""{const list = document.querySelector("[data-facet='arch']");
         list.value = 'unet'; list.dispatchEvent(new Event('change'))}""")
-    assert browser.run("board.tBodies[0].rows[0].querySelectorAll('td:not([hidden])').length") == 2
+    assert browser.run("board.tBodies[0].rows[0].querySelectorAll('td:not([hidden])').length") == 3
 
 
 def test_what_a_column_does_not_know_comes_last_either_way(browser: Chromium, pages: Path) -> None:
@@ -284,12 +284,12 @@ def test_filtered(browser: Chromium, pages: Path) -> None:
     browser.open(pages / "study.html")
     focus(browser, "#filter")
     browser.type("Balanced gui")
-    assert first_column(browser) == ["balanced + guided"]
-    assert browser.run("document.getElementById('shown').textContent") == "1 of 8 rows"
-    browser.run("""{const list = document.querySelector("[data-facet='arch']");
-        list.value = 'unet'; list.dispatchEvent(new Event('change'))}""")
+    assert first_column(browser) == ["balanced + guided, soft labels", "balanced + guided"]
+    assert browser.run("document.getElementById('shown').textContent") == "2 of 8 rows"
+    browser.run("""{const list = document.querySelector("[data-facet='rate']");
+        list.value = '5 %'; list.dispatchEvent(new Event('change'))}""")
     heads = "[...board.tHead.querySelectorAll('[data-columns]')].filter(c => !c.hidden)"
-    assert browser.run(f"{heads}.map(c => c.textContent.trim().split('\\n')[0])")[:3] == ["scenes", "1 %", "unet"]
+    assert browser.run(f"{heads}.map(c => c.textContent.trim().split('\\n')[0])")[:3] == ["scenes", "5 %", "unet"]
     assert browser.run(f"{heads}.every(c => c.colSpan === 1)")
     assert browser.run("board.tBodies[0].rows[0].querySelectorAll('td:not([hidden])').length") == 2  # and the rank
 
