@@ -241,7 +241,11 @@ class Evaluator(Protocol):
 
 @runtime_checkable
 class GeneratorFamily(Protocol):
-    """The component of kind ``generator``: trains, saves and loads one family of diffusion models."""
+    """The component of kind ``generator``: trains, saves and loads one family of diffusion models.
+
+    One method is optional: ``require(dataset)``, asked when a run is planned, raises ModelError or ConfigError for a
+    dataset that the family knows it cannot make a model for.
+    """
 
     def train(self, pairs: Split, folder: Path, context: Context) -> None:
         """Trains on pairs and writes the model into ``folder``; checkpoints in ``context.workdir``."""

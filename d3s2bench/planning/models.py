@@ -114,8 +114,16 @@ class Models:
                 f"(same --data-root, --holdout, --out and --set), add --train-missing to this command, "
                 f"or give --{role} DIR"
             )
+        if role == "generator" and not node.done(self.workspace.store):
+            self._require_generator(dataset)
         self.plan.add(node)
         return Model(self.workspace.store.path(stage, node.key), node.key, self._family(role), (node.key,))
+
+    def _require_generator(self, dataset: str) -> None:
+        """Asks the family whether it can make one, where it knows before it has tried."""
+        family, _ = self.configured.component("generator", self.config.generator_family)
+        if require := getattr(family, "require", None):
+            require(self.workspace.dataset(dataset))
 
     def _family(self, role: str) -> str:
         return self.config.generator_family if role == "generator" else self.config.teacher_evaluator

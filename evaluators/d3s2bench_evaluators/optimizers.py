@@ -31,17 +31,18 @@ def make_optimizer(parameters: Iterable[Any], protocol: Json) -> Optimizer:
 def schedule(protocol: Json) -> Callable[[int], float]:
     """Iteration → learning rate, which first grows linearly over the share ``warm_up`` of the iterations.
 
-    ``poly`` is ``rate · (1 − k / iterations)^power`` (Liu et al. 2015; DeepLab).
+    ``poly`` is ``rate · (1 − k / iterations)^power`` (Liu et al. 2015; DeepLab), counted from the end of the warm-up on
+    (mmsegmentation 1.x: ``LinearLR``, then ``PolyLR`` with ``begin`` at its end).
     """
     rate, total = protocol["learning_rate"], protocol["iterations"]
-    warm_up = protocol.get("warm_up", 0.0) * total
+    warm_up = round(protocol.get("warm_up", 0.0) * total)
 
     def warmed(k: int) -> float:
         return rate * min((k + 1) / warm_up, 1) if warm_up else rate  # type: ignore[no-any-return]
 
     match protocol["schedule"]:
         case "poly":
-            return lambda k: warmed(k) * (1 - k / total) ** protocol["power"]
+            return lambda k: warmed(k) * (1 - max(k - warm_up, 0) / max(total - warm_up, 1)) ** protocol["power"]
         case "constant":
             return warmed
     raise ConfigError(f"protocol: schedule is '{protocol['schedule']}', must be 'poly' or 'constant'")

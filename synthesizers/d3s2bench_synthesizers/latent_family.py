@@ -73,6 +73,19 @@ class LatentFamily(ABC):
         """What an option is called on the command line."""
         return f"generator.{self.name}.{name}"
 
+    def require(self, dataset: Dataset) -> None:
+        """What a run that is planned asks, before hours go by: nothing is fetched or loaded.
+
+        Raises:
+            ConfigError: ``rename`` names no class of the dataset.
+            ModelError: the models cannot be had, or a class has no colour.
+        """
+        from d3s2bench_synthesizers.latent_sources import require
+
+        self._describe(dataset)
+        for name, files in self._wanted.items():
+            require(getattr(self, name), files, self.option(name))
+
     def train(self, pairs: Split, folder: Path, context: Context) -> None:
         """Writes ``folder/generator.json`` for the context's dataset; trains nothing and looks at no pair.
 
@@ -123,6 +136,13 @@ class LatentFamily(ABC):
     def _sources(self) -> tuple[str, ...]:
         return tuple(name for name in ("base", *self.networks) if getattr(self, name))
 
+    @property
+    def _wanted(self) -> dict[str, tuple[str, ...]]:
+        """Source → patterns of the files that are read of it."""
+        from d3s2bench_synthesizers.latent_sources import NETWORK, STABLE_DIFFUSION
+
+        return {name: STABLE_DIFFUSION if name == "base" else NETWORK for name in self._sources}
+
     @abstractmethod
     def _control(self, models: StableDiffusion, loader: Loader, colours: Sequence[RGB]) -> Control:
         """What brings masks into the U-Net."""
@@ -155,9 +175,9 @@ class LatentFamily(ABC):
 
     def _locate(self, beside: Path) -> tuple[dict[str, Path], str]:
         """Where the models lie, and their fingerprint."""
-        from d3s2bench_synthesizers.latent_sources import NETWORK, STABLE_DIFFUSION, fingerprint, locate
+        from d3s2bench_synthesizers.latent_sources import fingerprint, locate
 
-        wanted = {name: STABLE_DIFFUSION if name == "base" else NETWORK for name in self._sources}
+        wanted = self._wanted
         folders = {
             name: locate(getattr(self, name), beside, files, self.option(name)) for name, files in wanted.items()
         }

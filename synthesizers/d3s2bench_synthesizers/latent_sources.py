@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from d3s2bench import ModelError, file_sha256, first_line
@@ -43,15 +44,48 @@ def locate(source: str, beside: Path, wanted: Sequence[str], option: str) -> Pat
     folder = beside / Path(source).expanduser()
     if folder.is_dir():
         return folder
+    name, revision = _hub_name(source, folder, option)
+    from huggingface_hub import snapshot_download
+
+    with _told(source, name, revision, option):
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(wanted)))
+
+
+def require(source: str, wanted: Sequence[str], option: str) -> None:
+    """Whether ``locate`` will find the model, without fetching it: it lies in a folder or in the hub's cache, or the
+    hub knows it.
+
+    Raises:
+        ModelError: as ``locate``.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return
+    name, revision = _hub_name(source, folder, option)
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    with _told(source, name, revision, option):
+        try:
+            snapshot_download(name, revision=revision, allow_patterns=list(wanted), local_files_only=True)
+        except LocalEntryNotFoundError:
+            HfApi().model_info(name, revision=revision)
+
+
+def _hub_name(source: str, folder: Path, option: str) -> tuple[str, str | None]:
+    """Name and revision. Raises ModelError for what cannot be a name."""
     name, _, revision = source.partition("@")
     if not HUB_NAME.fullmatch(name):
         raise ModelError(f"there is no folder {folder}: give {option}=DIR or {option}=OWNER/NAME of the hub")
-    try:
-        from huggingface_hub import snapshot_download
+    return name, revision or None
 
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(wanted)))
+
+@contextmanager
+def _told(source: str, name: str, revision: str | None, option: str) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # no network, no such name, no right to it: the hub's client has an exception for each
-        fetch = f"hf download {name}{' --revision ' + revision if revision else ''} --local-dir DIR"
+        fetch = f"hf download {name}{f' --revision {revision}' if revision else ''} --local-dir DIR"
         raise ModelError(
             f"there is no folder {source}, and the Hugging Face hub does not give it ({first_line(error)}): "
             f"where there is a network run `{fetch}`, then give {option}=DIR"

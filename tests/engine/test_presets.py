@@ -59,15 +59,34 @@ def ade20k(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return {"ade20k": str(tmp_path / "ade")}
 
 
+def generator_in_folders() -> list[str]:
+    """Which hold nothing: they are read when the generator is made."""
+    for part in ("base", "controlnet"):
+        Path(part).mkdir()
+    return [f"generator.controlnet.{part}={part}" for part in ("base", "controlnet")]
+
+
 def test_without_weights_it_names_them_and_where_they_may_lie(ade20k: dict[str, str]) -> None:
+    given = {"preset": "d3s2/ade20k-1pct", **HERE, "data_root": ade20k}
     with pytest.raises(ModelError, match=r"no backbone 'nvidia/mit-b4' .* give protocol.backbone a folder") as told:
-        plan(make_config({"preset": "d3s2/ade20k-1pct", **HERE, "data_root": ade20k}))
+        plan(make_config(given, assignments=generator_in_folders()))
     assert "\n" not in str(told.value)
+
+
+def test_without_a_generators_weights_it_says_so_before_anything_is_trained(ade20k: dict[str, str]) -> None:
+    given = {"preset": "d3s2/ade20k-1pct", **HERE, "data_root": ade20k}
+    fetch = "`hf download stable-diffusion-v1-5/stable-diffusion-v1-5 --local-dir DIR`"
+    with pytest.raises(ModelError, match=rf"{fetch}, then give generator\.controlnet\.base=DIR"):
+        plan(make_config(given, assignments=RANDOM_WEIGHTS))
+    Path("sd").mkdir()
+    with pytest.raises(ModelError, match=r"then give generator\.controlnet\.controlnet=DIR"):
+        plan(make_config(given, assignments=(*RANDOM_WEIGHTS, "generator.controlnet.base=sd")))
+    plan(make_config(given | {"synth": "real", "controls": "none"}, assignments=RANDOM_WEIGHTS))
 
 
 def test_it_is_planned_with_its_controls(ade20k: dict[str, str]) -> None:
     given = {"preset": "d3s2/ade20k-1pct", **HERE, "data_root": ade20k, "seed": 0}
-    made, _ = plan(make_config(given, assignments=RANDOM_WEIGHTS))
+    made, _ = plan(make_config(given, assignments=(*RANDOM_WEIGHTS, *generator_in_folders())))
     specs = [made.nodes[key].run["spec"] for key in made.records]
     methods = [(spec["selector"]["name"], spec["synth"]["name"]) for spec in specs]
     assert {("balanced", "guided"), ("balanced", "real"), ("random", "real")} < set(methods)

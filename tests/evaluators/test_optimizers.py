@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from tiny_segmenters import PARTS, tiny_protocol
+from torch.optim import SGD
 
 from d3s2bench import ConfigError
 from d3s2bench_evaluators.optimizers import groups, make_optimizer, schedule, set_rate
@@ -16,9 +18,25 @@ from d3s2bench_evaluators.torch_evaluator import Torch
 def test_poly_after_a_linear_warm_up() -> None:
     protocol = {"learning_rate": 8.0, "iterations": 100, "schedule": "poly", "power": 2.0, "warm_up": 0.1}
     rate = schedule(protocol)
-    assert rate(0) == pytest.approx(8 * 0.1) and rate(4) == pytest.approx(8 * 0.5 * 0.96**2)
-    assert rate(9) == pytest.approx(8 * 0.91**2) and rate(50) == 8 * 0.25 and rate(99) == pytest.approx(8 * 0.0001)
+    assert rate(0) == pytest.approx(8 * 0.1) and rate(4) == pytest.approx(8 * 0.5) and rate(9) == rate(10) == 8
+    assert rate(55) == pytest.approx(8 * 0.25) and rate(99) == pytest.approx(8 / 90**2)
+    assert schedule(protocol | {"warm_up": 1.0})(99) == 8
     assert schedule(protocol | {"warm_up": 0})(0) == 8 and schedule(protocol | {"schedule": "constant"})(70) == 8
+
+
+def test_the_schedule_is_that_of_mmengine() -> None:
+    """To an iteration: theirs starts from nothing, and the last has no rate."""
+    optim = pytest.importorskip("mmengine.optim")
+    optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    common = {"optimizer": optimizer, "by_epoch": False}
+    theirs = [optim.LinearLR(start_factor=1e-6, begin=0, end=15, **common)]
+    theirs.append(optim.PolyLR(eta_min=0, power=0.9, begin=15, end=100, **common))
+    rate = schedule({"learning_rate": 2.0, "iterations": 100, "schedule": "poly", "power": 0.9, "warm_up": 0.15})
+    for k in range(100):
+        assert abs(rate(k) - optimizer.param_groups[0]["lr"]) < (2 / 14 if k < 15 else 2 / 50)
+        optimizer.step()
+        for each in theirs:
+            each.step()
 
 
 @pytest.mark.parametrize("iterations", [40, 1_000, 10_000, 160_000])

@@ -19,6 +19,7 @@ from diffusers import (
     T2IAdapter,
     UNet2DConditionModel,
 )
+from huggingface_hub.errors import LocalEntryNotFoundError
 from latent_fakes import SIZE, Streets, double, families, in_context, masks_of, write_models
 from safetensors.torch import load_file, save_file
 from synthesis_fakes import SmallTeacher, Squares, choose, context
@@ -34,7 +35,7 @@ from d3s2bench_synthesizers.latent_family import LatentFamily
 from d3s2bench_synthesizers.latent_generator import LatentGenerator
 from d3s2bench_synthesizers.latent_models import dtype
 from d3s2bench_synthesizers.latent_palettes import coloured
-from d3s2bench_synthesizers.latent_sources import NETWORK, STABLE_DIFFUSION, locate
+from d3s2bench_synthesizers.latent_sources import NETWORK, STABLE_DIFFUSION, locate, require
 from d3s2bench_synthesizers.layout import Layout
 from d3s2bench_synthesizers.mode_guided import ModeGuided
 from d3s2bench_synthesizers.sampling import NoiseLevel, sample
@@ -401,6 +402,28 @@ def test_a_hub_name_without_a_network_says_what_to_do(monkeypatch: pytest.Monkey
     fetch = "hf download someone/some-model --revision v1 --local-dir DIR"
     with pytest.raises(ModelError, match=f"someone/some-model@v1.*`{fetch}`, then give generator.x.base=DIR"):
         locate("someone/some-model@v1", tmp_path, STABLE_DIFFUSION, "generator.x.base")
+    with pytest.raises(ModelError, match=f"someone/some-model@v1.*`{fetch}`, then give generator.x.base=DIR"):
+        require("someone/some-model@v1", STABLE_DIFFUSION, "generator.x.base")
+    with pytest.raises(ModelError, match=r"there is no folder .*nowhere: give generator\.x\.base=DIR or"):
+        require("nowhere", STABLE_DIFFUSION, "generator.x.base")
+
+
+def test_what_is_asked_before_a_run_fetches_nothing(monkeypatch: pytest.MonkeyPatch, models: Path) -> None:
+    asked: list[Any] = []
+
+    def snapshot(name: str, *, local_files_only: bool, **given: Any) -> str:
+        assert local_files_only
+        if name == "someone/cached":
+            return "there"
+        raise LocalEntryNotFoundError("not there")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda api, name, revision: asked.append((name, revision)))
+    for adapter in ("someone/cached", "someone/else@abc", str(models / "adapter")):
+        family_of("t2i-adapter", models, adapter=adapter).require(in_context().dataset)
+    assert asked == [("someone/else", "abc")]
+    with pytest.raises(ModelError, match="no colour for quark"):
+        family_of("controlnet", models).require(in_context(Squares(classes=("sky", "quark"))).dataset)
 
 
 def test_a_hub_name_with_a_network_is_fetched(monkeypatch: pytest.MonkeyPatch, models: Path, tmp_path: Path) -> None:
