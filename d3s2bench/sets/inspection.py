@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +68,8 @@ def spaced(total: int, wanted: int) -> tuple[int, ...]:
 
 
 def describe(dataset: Dataset, reports: list[SplitReport]) -> str:
-    """The report as text: a line per split, then a line per class of the first split, from frequent to rare."""
+    """The report as text: a line per split, what differs from the official release, then a line per class of the first
+    split, from frequent to rare."""
     scored, official = getattr(dataset, "eval_split", "test"), getattr(dataset, "official_images", {})
     lines = [f"{dataset.name}: {len(dataset.classes)} classes, {scored} is scored", ""]
     lines.append(f"{'split':<8}{'images':>9}{'official':>10}{'masks read':>12}{'ignored':>10}")
@@ -76,7 +77,18 @@ def describe(dataset: Dataset, reports: list[SplitReport]) -> str:
         known = f"{official[report.name]:,}" if report.name in official else "-"
         counts = f"{report.images:>9,}{known:>10}{len(report.index):>12,}"
         lines.append(f"{report.name:<8}{counts}{100 * report.ignored:>9.1f}%")
+    lines += _differences(reports, official)
     return "\n".join([*lines, "", *_frequencies(dataset, reports[0])]) + "\n"
+
+
+def _differences(reports: list[SplitReport], official: Mapping[str, int]) -> list[str]:
+    """A number on fewer images, or more, is none of the dataset that others report on."""
+    return [
+        f"warning: {report.name} has {report.images:,} images, the official release {official[report.name]:,}: "
+        "is all of it there?"
+        for report in reports
+        if report.images != official.get(report.name, report.images)
+    ]
 
 
 def _frequencies(dataset: Dataset, report: SplitReport) -> list[str]:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from d3s2bench import D3S2Error
 from d3s2bench.cli.datasets import datasets_app
 from d3s2bench.datasets.camvid import CamVid
+from d3s2bench.datasets.folder import Folder
 from d3s2bench.sets.inspection import describe, inspect_split, spaced
 from d3s2bench.sets.inspection_picture import BARS, bar_length, draw_inspection
 
@@ -60,8 +61,18 @@ def test_the_report_has_the_numbers_of_the_masks(tmp_path: Path) -> None:
     lines = describe(dataset, [report]).splitlines()
     assert lines[0] == "camvid: 11 classes, test is scored"
     assert lines[3].split() == ["train", "2", "367", "2", "33.3%"]
-    assert [line.split() for line in lines[6:8]] == [["87.5000%", "2", "Bicyclist"], ["12.5000%", "1", "Sky"]]
-    assert lines[8].startswith("9 absent: Building, Pole")
+    assert lines[4] == "warning: train has 2 images, the official release 367: is all of it there?"
+    assert [line.split() for line in lines[7:9]] == [["87.5000%", "2", "Bicyclist"], ["12.5000%", "1", "Sky"]]
+    assert lines[9].startswith("9 absent: Building, Pole")
+
+
+def test_a_release_that_is_whole_and_a_folder_of_ones_own_are_no_matter_of_warning(
+    tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_camvid(tmp_path)
+    monkeypatch.setattr(CamVid, "official_images", {"train": 2})
+    for dataset in (CamVid(tmp_path), Folder(tiny)):
+        assert "warning" not in describe(dataset, [inspect_split(dataset, "train", masks=0)])
 
 
 def test_so_many_masks_are_read(tmp_path: Path) -> None:
