@@ -11,7 +11,9 @@ distributed mmcv, or the network:
 - the crop is the protocol's size; images are brought to its ``scale`` as the config brings them to its own, with or
   without their aspect, and within the config's own random range; where that is null, to ``size``, or, for a config that
   trains on lengths of edges, to the scale that it tests at, in proportion to the crop;
-- labels are train ids as they are (``reduce_zero_label`` is for raw files), the test looks at whole images.
+- labels are train ids as they are (``reduce_zero_label`` is for raw files);
+- the test looks at whole images or slides windows over them, as the config does unless the protocol's ``inference``
+  says otherwise; windows have the protocol's size and the config's share of overlap, a third where it slides none.
 """
 
 from __future__ import annotations
@@ -56,6 +58,11 @@ def own_learning_rate(config: Json) -> float:
         raise ConfigError(f"the mmseg config sets no optim_wrapper.optimizer.lr (no {error})") from error
 
 
+def own_inference(config: Json) -> str:
+    """``slide`` or ``whole``."""
+    return str((config["model"].get("test_cfg") or {}).get("mode", "whole"))
+
+
 def own_recipe(config: Json, name: str) -> tuple[str, Part]:
     """The dataset that a config was made for ("" for one that we do not know), and what it trains on it with.
 
@@ -96,7 +103,7 @@ def network_config(config: Json, classes: int, protocol: Json, pretrained: Path 
     return {
         "default_scope": "mmseg",
         "imports": _imports(config),
-        "model": _model(config["model"], classes, protocol["size"], pretrained),
+        "model": _model(config["model"], classes, protocol, pretrained),
         "test_pipeline": [{"type": "LoadImageFromFile"}, *_transforms(_pipeline(config, "test"), config, protocol)],
     }
 
@@ -145,13 +152,26 @@ def _imports(config: Json) -> list[str]:
 # --- network ---------------------------------------------------------------------------------------------------------
 
 
-def _model(model: Json, classes: int, size: tuple[int, int], pretrained: Path | None) -> Part:
+def _model(model: Json, classes: int, protocol: Json, pretrained: Path | None) -> Part:
     parts = {name: _for_classes(part, classes) if name.endswith("head") else part for name, part in model.items()}
     found: Part = _everywhere(parts, _from_scratch)
     if pretrained:
         found["backbone"] = _pretrained(parts.get("backbone"), pretrained)
-    found["data_preprocessor"] = _preprocessor(model.get("data_preprocessor") or {}, size)
-    return found | {"test_cfg": {"mode": "whole"}}
+    found["data_preprocessor"] = _preprocessor(model.get("data_preprocessor") or {}, protocol["size"])
+    return found | {"test_cfg": _windows(model.get("test_cfg") or {}, protocol)}
+
+
+def _windows(own: Json, protocol: Json) -> Part:
+    """How images are tested, of (height, width)."""
+    match protocol.get("inference", "whole"):
+        case "whole":
+            return {"mode": "whole"}
+        case "slide":
+            size = protocol["size"][1], protocol["size"][0]
+            overlap = zip(own["stride"], own["crop_size"], strict=True) if own.get("mode") == "slide" else [(2, 3)] * 2
+            stride = tuple(max(1, side * step // window) for side, (step, window) in zip(size, overlap, strict=True))
+            return {"mode": "slide", "crop_size": size, "stride": stride}
+    raise ConfigError(f"protocol.inference is '{protocol['inference']}': it must be 'whole' or 'slide'")
 
 
 def _pretrained(backbone: Any, file: Path) -> Part:

@@ -45,6 +45,15 @@ class Mmseg(ToolEvaluator):
     PYTHON: ClassVar = "D3S2BENCH_MMSEG_PYTHON"
     CONFIGS: ClassVar = {arch: {"config": config} for arch, config in ADE20K.items()}
 
+    def protocol(self, arch: str, size: tuple[int, int]) -> dict[str, Any]:
+        """With the config's own way to test.
+
+        Raises:
+            ConfigError: the interpreter has no mmsegmentation, or it no such config.
+        """
+        own = mmseg_config.own_inference(_literal(self._described(arch)))
+        return {**super().protocol(arch, size), "inference": own}
+
     def _own_learning_rate(self, described: Json) -> float:
         return mmseg_config.own_learning_rate(_literal(described))
 

@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from d3s2bench import ConfigError
-from d3s2bench_evaluators.mmseg_config import network_config, own_learning_rate, own_recipe, training_config
+from d3s2bench_evaluators.mmseg_config import (
+    network_config,
+    own_inference,
+    own_learning_rate,
+    own_recipe,
+    training_config,
+)
 
 CLASSES = ("ground", "red", "green")
 WORK = Path("somewhere")
@@ -40,7 +46,7 @@ CONFIG: dict[str, Any] = {
             "loss_cls": {"class_weight": [1.0] * 150 + [0.1]},
         },
         "auxiliary_head": [{"num_classes": 150, "loss_decode": {"class_weight": [0.5] * 150}}],
-        "test_cfg": {"mode": "slide", "crop_size": (512, 512)},
+        "test_cfg": {"mode": "slide", "crop_size": (512, 512), "stride": (256, 384)},
     },
     "train_dataloader": {
         "batch_size": 2,
@@ -100,6 +106,21 @@ def test_the_network_starts_at_random_for_our_classes() -> None:
     assert model["auxiliary_head"][0]["loss_decode"] == {}, "weights of another dataset's classes"
     assert model["test_cfg"] == {"mode": "whole"}
     assert model["data_preprocessor"] == {"type": "SegDataPreProcessor", "size": (64, 96), "pad_val": 0}
+
+
+def test_windows_overlap_as_the_configs_do() -> None:
+    slide = PROTOCOL | {"inference": "slide"}
+    assert network_config(CONFIG, 3, slide)["model"]["test_cfg"] == {
+        "mode": "slide",
+        "crop_size": (64, 96),
+        "stride": (32, 72),
+    }
+    assert (own_inference(CONFIG), own_inference({"model": {}})) == ("slide", "whole")
+    whole = deepcopy(CONFIG)
+    whole["model"]["test_cfg"] = {"mode": "whole"}
+    assert network_config(whole, 3, slide)["model"]["test_cfg"]["stride"] == (42, 64)
+    with pytest.raises(ConfigError, match="inference is 'both': it must be 'whole' or 'slide'"):
+        network_config(CONFIG, 3, PROTOCOL | {"inference": "both"})
 
 
 def test_a_backbone_starts_from_a_file() -> None:

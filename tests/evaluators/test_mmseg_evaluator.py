@@ -118,6 +118,22 @@ def test_it_learns_and_counts_at_the_annotations_size(whole: Run, rectangles: ty
     check_counts(whole, rectangles)
 
 
+def test_windows_slide_over_what_is_larger_than_they(whole: Run, rectangles: type[Rectangles]) -> None:
+    """Over images of their own size there is one window, which is the whole."""
+    slide = whole.protocol | {"inference": "slide"}
+    described = whole.evaluator._described("small")
+    setting = whole.evaluator._setting(whole.context)
+
+    def scored(protocol: dict[str, Any], height: int, width: int) -> Any:
+        model = replace(whole.model, network=whole.evaluator._network(described, protocol, setting))
+        return whole.evaluator.evaluate(model, rectangles(5, height, width), protocol, whole.context).total
+
+    assert whole.protocol["inference"] == "whole"
+    assert (scored(whole.protocol, 32, 48) == scored(slide, 32, 48)).all()
+    larger = [scored(protocol | {"scale": [96, 64]}, 64, 96) for protocol in (whole.protocol, slide)]
+    assert (larger[0] != larger[1]).any() and larger[0].sum() == larger[1].sum()
+
+
 def test_finished_work_is_not_done_again(whole: Run, rectangles: type[Rectangles]) -> None:
     check_finished_work_is_kept(whole, rectangles)
 
