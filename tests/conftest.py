@@ -6,6 +6,7 @@ import os
 
 os.environ.update({"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "WANDB_MODE": "disabled"})
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +22,27 @@ settings.load_profile("busy")
 def tiny(tmp_path: Path) -> Path:
     """A fresh folder dataset named ``tiny``: 20 train, 4 val, 6 test images, 4 classes."""
     return write_tiny_dataset(tmp_path / "tiny")
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The GPU that is here, or one that is pretended."""
+    import torch
+    from pretend_gpu import pretend_gpu
+
+    if torch.cuda.is_available():
+        yield
+    else:
+        with pretend_gpu(monkeypatch):
+            yield
+
+
+@pytest.fixture(autouse=True)
+def gpu_for_contracts(request: pytest.FixtureRequest) -> None:
+    """Contract tests skip on ``cuda`` where there is none: ours never do."""
+    call = getattr(request.node, "callspec", None)
+    if call and call.params.get("device") == "cuda":
+        request.getfixturevalue("gpu")
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ class PretendGpu(TorchFunctionMode):
 def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     there = [isinstance(each, OnGpu) for each in tree_flatten((args, kwargs))[0] if isinstance(each, Tensor)]
     if func == Tensor.device.__get__:  # type: ignore[attr-defined]
-        return GPU if any(there) else torch.device("cpu")
+        return GPU if any(there) else func(*args)
     if func == Tensor.is_cuda.__get__:  # type: ignore[attr-defined]
         return any(there)
     if func in PLAIN:
@@ -77,9 +77,9 @@ def _refuse_mixtures(func: Any, given: Any) -> None:
 
 
 def _is_device(value: Any) -> bool:
-    if isinstance(value, torch.device):
-        return True
-    return isinstance(value, str) and value.split(":")[0] in ("cpu", "cuda")
+    """Whether it names the CPU or a GPU."""
+    name = value.type if isinstance(value, torch.device) else value
+    return isinstance(name, str) and name.split(":")[0] in ("cpu", "cuda")
 
 
 def _as(tensor: Tensor, kind: type[Tensor]) -> Tensor:

@@ -1,15 +1,12 @@
-"""Whole runs on a GPU: on the one that is here, or on one that is pretended."""
+"""Whole runs on a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from engine_fakes import planner_of
-from pretend_gpu import pretend_gpu
 
 from d3s2bench.config import make_config
 from d3s2bench.execution.stages import run_stage
@@ -22,15 +19,6 @@ QUICK: dict[str, Any] = {
     "synth": {name: {"steps": 2} for name in ("layout", "guided", "mode-guided")},
 }
 BRIEF = {"iterations": 2, "converged_iterations": 2}
-
-
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    if torch.cuda.is_available():
-        yield
-    else:
-        with pretend_gpu(monkeypatch):
-            yield
 
 
 def records_of(tiny: Path, out: Path, evaluator: dict[str, Any] | None = None, **given: Any) -> list[dict[str, Any]]:
