@@ -68,6 +68,13 @@ class SmallTeacher:
                 "second": (torch.randn(classes, classes, dtype=dtype), torch.rand(classes, classes, dtype=dtype)),
             }
 
+    def to(self, device: str) -> SmallTeacher:
+        self.first, self.second = self.first.to(device), self.second.to(device)
+        self.class_features = {
+            name: (mean.to(device), std.to(device)) for name, (mean, std) in self.class_features.items()
+        }
+        return self
+
     def features(self, images: Tensor, tap: str = "activation") -> tuple[Tensor, Mapping[str, Tensor]]:
         first = torch.tanh(self.first(images))
         second = torch.tanh(self.second(first))

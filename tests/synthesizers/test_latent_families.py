@@ -255,6 +255,20 @@ def test_every_synthesizer_paints_with_every_generator(synthesizer: Any, generat
     assert same == [synthesizer == SYNTHESIZERS[2]] * 2  # filtered layout is layout, but for its mask
 
 
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("synthesizer", SYNTHESIZERS, ids=["guided", "mode-guided", "filtered", "filtered guided"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_synthesizer_paints_with_every_generator_on_a_gpu(
+    synthesizer: Any, name: str, models: Path, tmp_path: Path
+) -> None:
+    family = family_of(name, models, memory=())  # what is computed again in a backward pass is beyond the pretended one
+    family.train(Squares(), tmp_path, replace(in_context(), device="cuda"))
+    loaded = family.load(tmp_path, "cuda")
+    assert loaded.latents([1]).device.type == "cuda"
+    there = replace(context(generator=loaded, teacher=SmallTeacher().to("cuda")), device="cuda")
+    assert len(list(synthesizer.synthesize(choose(0, 1), there))) == 2
+
+
 def synthesizer_steps(synthesizer: Any) -> int:
     return synthesizer.options["steps"] if isinstance(synthesizer, Filtered) else synthesizer.steps
 
