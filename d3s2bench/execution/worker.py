@@ -107,7 +107,8 @@ def main(log: str) -> None:
 
 
 def _listen(lines: queue.SimpleQueue[str]) -> None:
-    for line in sys.stdin:
+    # Not sys.stdin: it would be locked while it waits, and a process that is forked meanwhile closes it first of all.
+    for line in os.fdopen(os.dup(0), encoding="utf-8"):
         lines.put(line)
     os._exit(0)  # the parent is gone
 

@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from d3s2bench import D3S2Error, Image, Json, Mask, Split, derive_seed
+from d3s2bench import D3S2Error, Image, Json, Mask, Split, StageError, derive_seed, first_line
 from d3s2bench_evaluators.batches import CACHE_BYTES, as_floats, batch_items
 from d3s2bench_evaluators.crops import random_crop
 
-READERS = min(8, os.cpu_count() or 1)
-"""Processes that prepare batches while a GPU works: Pillow's colour spaces hold Python's lock, so threads would wait
-for each other, and the training for them. Their number changes no value."""
+READERS = 8
+"""Processes at most that prepare batches while a GPU works: Pillow's colour spaces hold Python's lock, so threads would
+wait for each other, and the training for them. Their number changes no value."""
+PATIENCE = 600.0
+"""Seconds that a batch may take."""
 
 
 @dataclass
@@ -28,6 +30,13 @@ class Decoded:
     limit: int = CACHE_BYTES
     kept: dict[int, tuple[Image, Mask]] = field(default_factory=dict)
     bytes: int = 0
+
+    def fill(self) -> None:
+        """Reads as many as may be kept, so that processes that are forked now share them."""
+        for i in range(len(self.split)):
+            self.pair(i)
+            if len(self.kept) <= i:
+                break
 
     def pair(self, i: int) -> tuple[Image, Mask]:
         if i in self.kept:
@@ -83,37 +92,61 @@ class CropBatches:
 
 
 class ReadAhead:
-    """The same batches, prepared by other processes as long as they are asked for in order."""
+    """The same batches, prepared by forked processes as long as they are asked for in order."""
 
-    def __init__(self, batches: CropBatches) -> None:
+    def __init__(self, batches: CropBatches, ranks: int = 1) -> None:
         self.places, self.total = batches.places, batches.protocol["iterations"]
-        batches.pairs.limit //= READERS  # each process keeps its own
+        self.readers = max(1, min(READERS, _cores() // ranks))
         self._made = _Made(batches)
         self._due = -1
-        self._coming: Iterator[CropBatch | D3S2Error] = iter(())
+        self._coming: Iterator[CropBatch | Exception] = iter(())
 
     def batch(self, iteration: int) -> CropBatch:
-        """See :meth:`CropBatches.batch`."""
+        """See :meth:`CropBatches.batch`. Raises StageError when a process is lost."""
         if iteration != self._due:
+            self._made.batches.pairs.fill()
             self._coming = iter(self._from(iteration))
-        found, self._due = next(self._coming), iteration + 1
+        found, self._due = self._next(), iteration + 1
         if self._due == self.total:
             next(self._coming, None)  # which ends the processes
-        if isinstance(found, D3S2Error):
+        if isinstance(found, Exception):
+            self._coming, self._due = iter(()), -1  # whoever holds the error holds no processes
             raise found
         return found
 
-    def _from(self, first: int) -> DataLoader[CropBatch | D3S2Error]:
-        to_come = range(first, self.total)
-        return DataLoader(self._made, None, sampler=to_come, num_workers=READERS, pin_memory=torch.cuda.is_available())
+    def _next(self) -> CropBatch | Exception:
+        try:
+            return next(self._coming)
+        except RuntimeError as error:  # the DataLoader's, of a process that is gone or does not answer
+            return StageError(
+                "a process that prepares crops is lost: is there too little memory, or shared memory (/dev/shm)? "
+                f"{first_line(error)}"
+            )
+
+    def _from(self, first: int) -> DataLoader[CropBatch | Exception]:
+        return DataLoader(
+            self._made,
+            None,
+            sampler=range(first, self.total),
+            num_workers=self.readers,
+            pin_memory=torch.cuda.is_available(),
+            timeout=PATIENCE,
+            multiprocessing_context="fork",
+            generator=torch.Generator(),  # torch's own is the training's
+        )
+
+
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
-class _Made(Dataset["CropBatch | D3S2Error"]):
+class _Made(Dataset["CropBatch | Exception"]):
     batches: CropBatches
 
-    def __getitem__(self, iteration: int) -> CropBatch | D3S2Error:
+    def __getitem__(self, iteration: int) -> CropBatch | Exception:
         try:
             return self.batches.batch(iteration)
-        except D3S2Error as error:  # a DataLoader would wrap it in a text of its own
+        except (D3S2Error, OSError) as error:  # a DataLoader would wrap it in a text of its own
             return error

@@ -60,7 +60,7 @@ def own_learning_rate(config: Json) -> float:
 
 def own_inference(config: Json) -> str:
     """``slide`` or ``whole``."""
-    return str((config["model"].get("test_cfg") or {}).get("mode", "whole"))
+    return str(((config.get("model") or {}).get("test_cfg") or {}).get("mode", "whole"))
 
 
 def own_recipe(config: Json, name: str) -> tuple[str, Part]:

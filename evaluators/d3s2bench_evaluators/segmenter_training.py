@@ -122,9 +122,9 @@ def crop_training(
     """
     check(network, loss, protocol)
     optimizer = make_optimizer(groups(network, loss.parameters(), protocol), protocol)
-    batches: CropBatches | ReadAhead = CropBatches(pairs, protocol, context.seed, rank, protocol["processes"])
-    if context.device != "cpu":  # where the CPU does the work it has none to spare
-        batches = ReadAhead(batches)
+    here = CropBatches(pairs, protocol, context.seed, rank, protocol["processes"])
+    # Where the CPU does the work it has none to spare.
+    batches = here if context.device == "cpu" else ReadAhead(here, protocol["processes"])
     return CropTraining(share(Objective(network, loss, protocol)), network, optimizer, batches, protocol, context)
 
 

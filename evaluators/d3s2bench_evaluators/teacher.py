@@ -72,7 +72,7 @@ def load_teacher(folder: Path, device: str) -> TorchTeacher:
     try:
         teacher = _load_network(folder, device)
         stored = load_file(folder / "class_features.safetensors")
-        stored = {name: value.to(device) for name, value in stored.items()}
+        stored = {name: value.to(device) for name, value in stored.items()}  # a pretended GPU cannot be read onto
         teacher.class_features = {name: _class_stats(stored, name, teacher) for name in teacher.layers}
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, UnknownNameError) as error:
         raise ModelError(_no_teacher(folder, error)) from error

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from multiprocessing import active_children
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +17,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d3s2bench import IGNORE, DatasetError
+from d3s2bench import IGNORE, DatasetError, StageError
 from d3s2bench_evaluators.batches import resize_image, resize_part
 from d3s2bench_evaluators.crop_batches import CropBatches, Decoded, ReadAhead
 from d3s2bench_evaluators.crops import MEAN, distorted, fitted, random_crop
@@ -140,9 +145,68 @@ def test_batches_depend_on_seed_and_iteration_alone(rectangles: Any) -> None:
 
 
 def test_the_last_iteration_has_a_batch(rectangles: Any) -> None:
+    before = {*active_children()}
     batches = ReadAhead(CropBatches(rectangles(6), RECIPE | {"iterations": 3}, 7))
     assert [len(batches.batch(k).items) for k in range(3)] == [4, 4, 4]
-    assert not active_children()
+    assert not before ^ {*active_children()}
+
+
+WITHIN_A_WORKER = """
+import os, queue, threading, time
+from d3s2bench.execution.worker import _listen
+threading.Thread(target=_listen, args=(queue.SimpleQueue(),), daemon=True).start()
+time.sleep(0.5)  # it waits for its parent
+from test_random_crops import RECIPE, CropBatches, Plain, ReadAhead
+batches = ReadAhead(CropBatches(Plain(), RECIPE | {"iterations": 4}, 7))
+print([len(batches.batch(k).items) for k in range(4)], flush=True)
+os._exit(0)
+"""
+
+
+class Plain:
+    """Six pictures of one class each."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def image(self, i: int) -> Any:
+        return np.full((40, 60, 3), 10 * i, np.uint8)
+
+    def mask(self, i: int) -> Any:
+        return np.full((40, 60), i, np.uint8)
+
+
+def test_batches_are_prepared_within_a_worker_that_listens_to_its_parent() -> None:
+    """A process that is forked while another thread holds the lock of standard input would wait for ever."""
+    command = [sys.executable, "-c", WITHIN_A_WORKER]
+    given: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=Path(__file__).parent, **given) as worker:
+        try:
+            assert worker.stdout and worker.wait(timeout=120) == 0
+            assert worker.stdout.read() == "[4, 4, 4, 4]\n"
+        finally:
+            worker.kill()
+
+
+def test_a_process_that_is_killed_is_told(rectangles: Any) -> None:
+    batches = ReadAhead(CropBatches(rectangles(6), RECIPE | {"iterations": 10_000}, 7))
+    batches.batch(0)
+    for child in active_children():
+        os.kill(child.pid or 0, signal.SIGKILL)
+    with pytest.raises(StageError, match="a process that prepares crops is lost: is there too little memory"):
+        for k in range(1, 1000):
+            batches.batch(k)
+
+
+def test_pictures_are_read_before_processes_share_them(rectangles: Any) -> None:
+    pairs = Counted(rectangles(6))
+    batches = ReadAhead(CropBatches(pairs, RECIPE | {"iterations": 3}, 7))  # type: ignore[arg-type]
+    for k in range(3):
+        batches.batch(k)
+    assert pairs.reads == 6
+    kept = Decoded(Counted(rectangles(6)), limit=3 * 32 * 48 * 4)  # type: ignore[arg-type]
+    kept.fill()
+    assert len(kept.kept) == 3
 
 
 class Torn:
