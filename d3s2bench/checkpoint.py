@@ -100,7 +100,7 @@ def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     import torch
 
     if isinstance(value, torch.Tensor):
-        tensors[path] = value.detach().contiguous().clone()
+        tensors[path] = value.detach().to("cpu", copy=True).contiguous()  # a GPU may have no room for another one
         return {"tensor": path}
     if isinstance(value, Mapping):
         return {"items": [[k, _split(v, f"{path}/{k}", tensors)] for k, v in value.items()]}

@@ -61,10 +61,11 @@ class Workspace:
         import torch
 
         try:
-            torch.empty(1, device=self.device)
+            wrong = _missing(torch.device(self.device))
         except (RuntimeError, AssertionError) as error:
-            what = str(error).splitlines()[0]
-            raise ConfigError(f"device '{self.device}' cannot be used ({what}): leave out --device for cpu") from error
+            wrong = str(error).splitlines()[0]
+        if wrong:
+            raise ConfigError(f"device '{self.device}' cannot be used ({wrong}): leave out --device for cpu")
 
     def dataset(self, name: str) -> Dataset:
         """Raises UnknownNameError for a name that is neither registered nor given with ``--data-root``."""
@@ -101,6 +102,19 @@ class Workspace:
         options = self.dataset_options.get(component, {})
         built: Dataset = self.registry.create("dataset", component, options, places | {"cache": self.out / "cache"})
         return built
+
+
+def _missing(device: Any) -> str:
+    """What speaks against a torch device. Nothing is made on a GPU: its context would stay for the whole run."""
+    import torch
+
+    if device.type != "cuda":
+        torch.empty(1, device=device)
+        return ""
+    if not torch.cuda.is_available():
+        return "torch sees no GPU here"
+    found = torch.cuda.device_count()
+    return f"there are {found}, from cuda:0 on" if (device.index or 0) >= found else ""
 
 
 def _is_ours(root: Path) -> bool:

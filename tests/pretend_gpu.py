@@ -56,7 +56,7 @@ def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if func in ARRAYS and any(there):
         raise TypeError("can't convert cuda:0 device type tensor to numpy: use Tensor.cpu()")
     _refuse_mixtures(func, (args, kwargs))
-    stays = any(there)
+    stays = isinstance(args[0], OnGpu) if func is Tensor.copy_ else any(there)
     if func is Tensor.cpu:
         stays = False
     for device in filter(_is_device, tree_flatten((args, kwargs))[0]):
@@ -71,9 +71,14 @@ def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 def _refuse_mixtures(func: Any, given: Any) -> None:
     tensors = [each for each in tree_flatten(given)[0] if isinstance(each, Tensor)]
-    apart = {isinstance(each, OnGpu) for each in tensors if each.ndim}
-    if len(apart) == 2 and func not in MIXES and func is not Tensor.to:
+    apart = {isinstance(each, OnGpu) for each in tensors if each.ndim or isinstance(each, OnGpu)}
+    if len(apart) == 2 and (func not in MIXES or _by_gpu(func, tensors)) and func is not Tensor.to:
         raise RuntimeError(f"Expected all tensors to be on the same device, but {func} got some on cuda:0, some on cpu")
+
+
+def _by_gpu(func: Any, tensors: list[Tensor]) -> bool:
+    """Whether a tensor of the CPU is indexed by one of the GPU."""
+    return func is not Tensor.copy_ and not isinstance(tensors[0], OnGpu)
 
 
 def _is_device(value: Any) -> bool:
@@ -95,6 +100,7 @@ def pretend_gpu(patch: pytest.MonkeyPatch) -> Iterator[None]:
     patch.setattr(torch.cuda, "current_device", lambda: 0)
     patch.setattr(torch.cuda, "device_count", lambda: 1)
     patch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    patch.setattr(torch.cuda, "get_device_name", lambda device: "pretended")
     patch.setattr(torch.cuda, "get_rng_state", lambda device: torch.get_rng_state())
     patch.setattr(torch.cuda, "set_rng_state", lambda state, device: torch.set_rng_state(state))
     before = torch.__future__.get_overwrite_module_params_on_conversion()

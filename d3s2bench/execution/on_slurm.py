@@ -38,7 +38,7 @@ looked at: network folders show files late, and are away for a moment."""
 
 @dataclass(frozen=True)
 class Slurm:
-    """Jobs of Slurm, one per stage: as many CPUs as it has threads, one GPU where it computes on ``cuda``."""
+    """Jobs of Slurm, one per stage: as many CPUs as it has threads; a GPU and more CPUs where it computes on one."""
 
     partition: str = ""
     """Where jobs go; "" is the cluster's default."""
@@ -46,6 +46,8 @@ class Slurm:
     """Time limit of a job; one that needs longer is queued again and goes on, ``requeues`` times."""
     memory_gb: float = 8.0
     """Of a job."""
+    cpus_per_gpu: int = 8
+    """Of a job on a GPU, at least: those that prepare its batches."""
     requeues: int = 20
     """How often a job that reached its time limit is queued again."""
     retries: int = 3
@@ -73,14 +75,15 @@ class Slurm:
         requeues = {f"{self.cluster}_max_num_timeout": self.requeues}
         made = submitit.AutoExecutor(folder, cluster=self.cluster, **requeues)
         made.update_parameters(name="d3s2bench", nodes=1, tasks_per_node=1, timeout_min=self.minutes)
-        made.update_parameters(mem_gb=self.memory_gb, cpus_per_task=threads, **({"gpus_per_node": 1} if gpu else {}))
+        cpus = max(threads, self.cpus_per_gpu) if gpu else threads
+        made.update_parameters(mem_gb=self.memory_gb, cpus_per_task=cpus, **({"gpus_per_node": 1} if gpu else {}))
         if self.cluster == "slurm":
-            made.update_parameters(**self._sbatch(threads))
+            made.update_parameters(**self._sbatch(cpus))
         return made
 
-    def _sbatch(self, threads: int) -> dict[str, Any]:
+    def _sbatch(self, cpus: int) -> dict[str, Any]:
         told: dict[str, Any] = {"slurm_partition": self.partition} if self.partition else {}
-        told["slurm_srun_args"] = [f"--cpus-per-task={threads}"]  # since Slurm 22.05 not taken over from sbatch
+        told["slurm_srun_args"] = [f"--cpus-per-task={cpus}"]  # since Slurm 22.05 not taken over from sbatch
         told["slurm_setup"] = list(self.setup)
         told["slurm_additional_parameters"] = dict(self.parameters)
         return told | {"slurm_array_parallelism": self.jobs}

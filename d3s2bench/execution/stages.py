@@ -16,7 +16,7 @@ import numpy as np
 from d3s2bench.datasets.guarded import TrainAlone
 from d3s2bench.errors import DatasetError, ModelError
 from d3s2bench.execution.resources import peak_memory, reset_peak_memory
-from d3s2bench.execution.tasks import numeric_threads
+from d3s2bench.execution.tasks import device_of, numeric_threads
 from d3s2bench.files import folder_sha256, load_npz, read_json, save_npz, write_json
 from d3s2bench.interfaces import Context, Dataset, Split
 from d3s2bench.planning.models import ROLES
@@ -137,6 +137,7 @@ def _set_threads(node: Node) -> None:
         import torch
 
         torch.set_num_threads(threads)
+        torch.backends.cudnn.allow_tf32 = False  # where a protocol says fp32 it is, as in torch's matrix products
 
 
 def _timed(make: Callable[[Job, Path], Json], job: Job, work: Path) -> dict[str, Any]:
@@ -144,7 +145,8 @@ def _timed(make: Callable[[Job, Path], Json], job: Job, work: Path) -> dict[str,
     start = time.perf_counter()
     about = make(job, work)
     seconds = time.perf_counter() - start
-    made = {"seconds": seconds, "peak_memory": peak_memory(), "versions": versions(), "created": now()}
+    made: dict[str, Any] = {"seconds": seconds, "peak_memory": peak_memory(), "created": now()}
+    made["versions"] = versions(device_of(job.node))
     return {"stage": job.node.stage, "key": job.node.key, "identity": job.node.identity, **made, **about}
 
 
@@ -334,7 +336,7 @@ def _score(job: Job) -> dict[str, Any]:
     evaluations = log_evaluation(out, record_id(job.node.key), spec)
     test_seconds, counts = _clocked(lambda: evaluator.evaluate(model, scored, spec["protocol"], context))
     provenance = _provenance(run, set_info, context.seed) | {"evaluations": evaluations}
-    record = new_record(job.node.key, spec, run["preset"], provenance)
+    record = new_record(job.node.key, spec, run["preset"], provenance, job.workspace.device)
     record |= {"status": "ok", "reason": None, "peak_memory": peak_memory()}
     record["budget"] = set_info["budget"]
     record["timings"] = {

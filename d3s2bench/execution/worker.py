@@ -104,6 +104,21 @@ def main(log: str) -> None:
         _answer(answers, _attempt(node, workspace, _Reporter(answers), log))
         gc.collect()  # a train split in a reference cycle is large, and the collector does not see how large
         gc.freeze()  # what is left stays: modules and models, which the next collection need not look at
+        if not _gpu_answers():
+            os._exit(1)  # whatever came next would fail, too
+
+
+def _gpu_answers() -> bool:
+    """Gives back what the last stage held of a GPU; False after an error there that only a new process gets over."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return True
+    try:
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _listen(lines: queue.SimpleQueue[str]) -> None:

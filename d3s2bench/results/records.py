@@ -37,13 +37,22 @@ def record_file(out: Path, key: str) -> Path:
     return out / "records" / f"{record_id(key)}.json"
 
 
-def versions() -> dict[str, str]:
-    """What can change a number, by name."""
+def versions(device: str = "cpu") -> dict[str, str]:
+    """What can change a number, by name; for a device that is a GPU, that and its libraries, too."""
     return {
         "python": sys.version.split()[0],
         **{package: _version(package) for package in PACKAGES},
         "cpu": _instructions(),
+        **(_gpu(device) if device.startswith("cuda") else {}),
     }
+
+
+def _gpu(device: str) -> dict[str, str]:
+    import torch
+
+    cudnn: Any = torch.backends.cudnn
+    name = torch.cuda.get_device_name(device)
+    return {"gpu": name, "cuda": str(torch.version.cuda), "cudnn": str(cudnn.version())}
 
 
 @lru_cache
@@ -76,7 +85,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def new_record(key: str, spec: Json, preset: str | None, provenance: Json) -> dict[str, Any]:
+def new_record(key: str, spec: Json, preset: str | None, provenance: Json, device: str = "cpu") -> dict[str, Any]:
     """A record that says nothing yet: status skipped."""
     return {
         "schema": 1,
@@ -92,7 +101,7 @@ def new_record(key: str, spec: Json, preset: str | None, provenance: Json) -> di
         "quality": None,
         "timings": {"select": None, "synthesise": None, "train": None, "evaluate": None},
         "peak_memory": None,
-        "versions": versions(),
+        "versions": versions(device),
         "provenance": dict(provenance),
     }
 

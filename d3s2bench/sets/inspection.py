@@ -85,7 +85,7 @@ def _differences(reports: list[SplitReport], official: Mapping[str, int]) -> lis
     """A number on fewer images, or more, is none of the dataset that others report on."""
     return [
         f"warning: {report.name} has {report.images:,} images, the official release {official[report.name]:,}: "
-        "is all of it there?"
+        f"{'is all of it there?' if report.images < official[report.name] else 'are others among them?'}"
         for report in reports
         if report.images != official.get(report.name, report.images)
     ]

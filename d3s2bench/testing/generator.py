@@ -43,6 +43,11 @@ class GeneratorContract(Contract):
         generator.scheduler.set_timesteps(3)
         assert len(generator.scheduler.timesteps) == 3, "its scheduler must be one of diffusers"
 
+    def test_it_says_what_it_cannot_be_made_for(self) -> None:
+        """``require``, where it has one, takes a dataset."""
+        if require := getattr(self.component, "require", None):
+            assert require(TinyDataset(PAIRS)) is None, "require(dataset) raises, or gives nothing"
+
     def test_noise_follows_from_each_seed_alone(self, tmp_path: Path) -> None:
         generator = self.trained(tmp_path)
         assert generator.latents([5, 6])[1].equal(generator.latents([6])[0]), "row i must come from seeds[i] alone"

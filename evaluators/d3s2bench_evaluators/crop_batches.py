@@ -117,7 +117,9 @@ class ReadAhead:
     def _next(self) -> CropBatch | Exception:
         try:
             return next(self._coming)
-        except RuntimeError as error:  # the DataLoader's, of a process that is gone or does not answer
+        except RuntimeError as error:
+            if "DataLoader" not in str(error):
+                raise
             return StageError(
                 "a process that prepares crops is lost: is there too little memory, or shared memory (/dev/shm)? "
                 f"{first_line(error)}"
@@ -130,6 +132,7 @@ class ReadAhead:
             sampler=range(first, self.total),
             num_workers=self.readers,
             pin_memory=torch.cuda.is_available(),
+            prefetch_factor=1,
             timeout=PATIENCE,
             multiprocessing_context="fork",
             generator=torch.Generator(),  # torch's own is the training's

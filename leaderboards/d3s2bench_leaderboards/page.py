@@ -69,7 +69,7 @@ def page(scope: Scope, options: Html) -> str:
         gallery=gallery(scope.rows, options.folder, options.may_pass_on, options.pictures),
         named=scope.named,
         tests=tests,
-        untold=any("†" in each["corrected"] for each in tests),
+        untold=any(each["untold"] for each in tests),
         blocks=options.block,
         gains=_gains(scope),
         claims=claims_beside(scope.rows) if options.claims else [],
@@ -277,6 +277,7 @@ def _test(each: Tested, metric: Metric) -> dict[str, Any]:
         "interval": f"{interval.low:+.2f} to {interval.high:+.2f}" if interval else "",
         "p": f"{test.p:.4f}",
         "corrected": f"{test.corrected:.4f}{'†' * test.untold}",
+        "untold": test.untold,
         "better": f"{test.improvement:.2f}",
         "protocol": column.protocol[:8],
     }

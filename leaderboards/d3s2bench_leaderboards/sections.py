@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -61,14 +61,17 @@ def evaluations(records: Iterable[Json]) -> str:
 
 
 def looks(records: Iterable[Json]) -> list[tuple[tuple[str, str], tuple[int, int]]]:
-    """How often each split has been scored, and with how many configurations: as far as the records know."""
+    """How often each split has been scored, and with how many configurations: as far as the records know. They may be
+    of several stores, each of which has counted for itself: so there are at least as many as there are numbers."""
     most: dict[tuple[str, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
+    scored: Counter[tuple[str, str]] = Counter()
     for record in records:
+        split = record["spec"]["dataset"]["name"], record["spec"]["dataset"]["split"]
+        scored[split] += record["status"] == "ok"
         if said := record["provenance"].get("evaluations"):
-            split = record["spec"]["dataset"]["name"], record["spec"]["dataset"]["split"]
             number, configurations = most[split]
             most[split] = max(number, said["number"]), max(configurations, said["configurations"])
-    return sorted(most.items())
+    return [(split, (max(number, scored[split]), other)) for split, (number, other) in sorted(most.items())]
 
 
 def _evaluations(dataset: str, split: str, number: int, configurations: int) -> str:

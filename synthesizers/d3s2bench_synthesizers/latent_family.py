@@ -74,15 +74,13 @@ class LatentFamily(ABC):
         return f"generator.{self.name}.{name}"
 
     def require(self, dataset: Dataset) -> None:
-        """What a run that is planned asks, before hours go by: nothing is fetched or loaded.
+        """What a run that is planned asks, before hours go by: nothing is fetched or loaded, torch neither.
 
         Raises:
-            ConfigError: ``rename`` names no class of the dataset.
-            ModelError: the models cannot be had, or a class has no colour.
+            ModelError: the models cannot be had.
         """
         from d3s2bench_synthesizers.latent_sources import require
 
-        self._describe(dataset)
         for name, files in self._wanted.items():
             require(getattr(self, name), files, self.option(name))
 

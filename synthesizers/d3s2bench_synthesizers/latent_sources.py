@@ -52,14 +52,16 @@ def locate(source: str, beside: Path, wanted: Sequence[str], option: str) -> Pat
 
 
 def require(source: str, wanted: Sequence[str], option: str) -> None:
-    """Whether ``locate`` will find the model, without fetching it: it lies in a folder or in the hub's cache, or the
-    hub knows it.
+    """Asks for the model without fetching it: it must lie in a folder or in the hub's cache, or the hub must know it;
+    whether the hub gives it to this user is not tried.
 
     Raises:
-        ModelError: as ``locate``.
+        ModelError: as ``locate``, and for a folder that lacks one of the files without a pattern.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
+        if missing := [file for file in wanted if "*" not in file and not (folder / file).is_file()]:
+            raise ModelError(f"{folder} has no {missing[0]}: give {option} another folder, or complete this one")
         return
     name, revision = _hub_name(source, folder, option)
     from huggingface_hub import HfApi, snapshot_download

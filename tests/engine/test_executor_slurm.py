@@ -172,10 +172,10 @@ def test_what_sbatch_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     slurm = Slurm("gpu", minutes=90, memory_gb=4, setup=["module load cuda"], parameters={"account": "me"})
     script = slurm.submitter(tmp_path / "jobs", threads=3, gpu=True)._executor._make_submission_file_text("x", "id")
-    for line in ("partition=gpu", "time=90", "mem=4GB", "cpus-per-task=3", "gpus-per-node=1", "account=me"):
+    for line in ("partition=gpu", "time=90", "mem=4GB", "cpus-per-task=8", "gpus-per-node=1", "account=me"):
         assert f"#SBATCH --{line}\n" in script
     assert "module load cuda" in script.splitlines()
-    assert "--cpus-per-task=3" in script.splitlines()[-1]  # of srun, which does not take it over
+    assert "--cpus-per-task=8" in script.splitlines()[-1]  # of srun, which does not take it over
 
 
 # --- the real one ----------------------------------------------------------------------------------------------------

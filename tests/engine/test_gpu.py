@@ -10,6 +10,7 @@ from engine_fakes import planner_of
 
 from d3s2bench.config import make_config
 from d3s2bench.execution.stages import run_stage
+from d3s2bench.plugins import registry
 from d3s2bench.results.records import read_record, record_file
 from d3s2bench.storage.store import Store
 from d3s2bench.upkeep.inventory import artefacts
@@ -36,15 +37,16 @@ def records_of(tiny: Path, out: Path, evaluator: dict[str, Any] | None = None, *
 @pytest.mark.usefixtures("gpu")
 class TestOnAGpu:
     def test_every_synthesizer(self, tiny: Path, tmp_path: Path) -> None:
-        names = ["real", "pseudo-labels", "layout", "guided", "mode-guided", "filtered", "rded", "foreground"]
+        names = registry().names("synthesizer")
         found = records_of(tiny, tmp_path / "out", synth=names, selector="balanced", controls="all")
         assert {record["status"] for record in found} == {"ok"}
         assert {record["spec"]["protocol"]["device"] for record in found} == {"cuda"}
+        assert all({"gpu", "cuda", "cudnn"} < record["versions"].keys() for record in found)
         made = [each for each in artefacts(Store(tmp_path / "out")) if each.stage == "distilled"]
         assert all((each.folder / "preview.png").exists() for each in made)
 
     def test_every_selector(self, tiny: Path, tmp_path: Path) -> None:
-        names = ["random", "k-center", "herding", "entropy", "margin", "el2n", "dfss", "class-balance"]
+        names = registry().names("selector")
         found = records_of(tiny, tmp_path / "out", selector=names, synth="real")
         assert [record["status"] for record in found] == ["ok"] * len(names)
 

@@ -10,6 +10,7 @@ from dataset_trees import write_ade20k
 from d3s2bench import ConfigError, ModelError
 from d3s2bench.api import plan
 from d3s2bench.config import PRESETS, make_config
+from d3s2bench_synthesizers.latent_sources import NETWORK, STABLE_DIFFUSION
 
 ALL = sorted(file.relative_to(PRESETS).with_suffix("").as_posix() for file in PRESETS.rglob("*.yaml"))
 HERE = {"device": "cpu", "rate": 0.5, "out": "runs"}
@@ -60,9 +61,11 @@ def ade20k(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 def generator_in_folders() -> list[str]:
-    """Which hold nothing: they are read when the generator is made."""
-    for part in ("base", "controlnet"):
-        Path(part).mkdir()
+    """Of empty files: they are read when the generator is made."""
+    for part, files in {"base": STABLE_DIFFUSION, "controlnet": NETWORK}.items():
+        for file in files:
+            (Path(part) / file).parent.mkdir(parents=True, exist_ok=True)
+            (Path(part) / file).touch()
     return [f"generator.controlnet.{part}={part}" for part in ("base", "controlnet")]
 
 
@@ -78,9 +81,9 @@ def test_without_a_generators_weights_it_says_so_before_anything_is_trained(ade2
     fetch = "`hf download stable-diffusion-v1-5/stable-diffusion-v1-5 --local-dir DIR`"
     with pytest.raises(ModelError, match=rf"{fetch}, then give generator\.controlnet\.base=DIR"):
         plan(make_config(given, assignments=RANDOM_WEIGHTS))
-    Path("sd").mkdir()
+    base, _ = generator_in_folders()
     with pytest.raises(ModelError, match=r"then give generator\.controlnet\.controlnet=DIR"):
-        plan(make_config(given, assignments=(*RANDOM_WEIGHTS, "generator.controlnet.base=sd")))
+        plan(make_config(given, assignments=(*RANDOM_WEIGHTS, base)))
     plan(make_config(given | {"synth": "real", "controls": "none"}, assignments=RANDOM_WEIGHTS))
 
 

@@ -19,7 +19,7 @@ from d3s2bench.errors import WorkerDied
 from d3s2bench.execution.inline import Inline, Workers
 from d3s2bench.execution.runner import Order, execute
 from d3s2bench.execution.tasks import task_of
-from d3s2bench.execution.worker import KEEP_FREED_MEMORY, Worker, explain, thread_environment
+from d3s2bench.execution.worker import KEEP_FREED_MEMORY, Worker, _gpu_answers, explain, thread_environment
 from d3s2bench.interfaces import Site
 from d3s2bench.planning.plan import Node, Plan
 from d3s2bench.storage.store import Store
@@ -123,6 +123,25 @@ def test_a_killed_worker_is_tried_once_more(
     assert [("out of memory" in reason) for reason in outcome.failed.values()] == ([] if works else [True])
     assert len(file.read_text().split()) == left
     assert nodes(plan)["selection"].done(workspace.store) is works
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_gpu_gives_back_what_a_stage_held_and_a_lost_one_is_known(
+    monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    import torch
+
+    assert _gpu_answers(), "nothing was asked of one"
+    done: list[str] = []
+
+    def synchronize() -> None:
+        if lost:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: done.append("emptied"))
+    assert _gpu_answers() == (not lost) and done == ["emptied"] * (not lost)
 
 
 @pytest.mark.parametrize(("device", "given", "count"), [("cpu", None, 8), ("cuda", None, 1), ("cuda", 3, 3)])

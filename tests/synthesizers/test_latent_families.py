@@ -436,8 +436,9 @@ def test_what_is_asked_before_a_run_fetches_nothing(monkeypatch: pytest.MonkeyPa
     for adapter in ("someone/cached", "someone/else@abc", str(models / "adapter")):
         family_of("t2i-adapter", models, adapter=adapter).require(in_context().dataset)
     assert asked == [("someone/else", "abc")]
-    with pytest.raises(ModelError, match="no colour for quark"):
-        family_of("controlnet", models).require(in_context(Squares(classes=("sky", "quark"))).dataset)
+    with pytest.raises(ModelError, match=r"base has no unet/config\.json: give generator\.x\.base another folder, or"):
+        (models / "half" / "base").mkdir(parents=True)
+        require(str(models / "half" / "base"), STABLE_DIFFUSION, "generator.x.base")
 
 
 def test_a_hub_name_with_a_network_is_fetched(monkeypatch: pytest.MonkeyPatch, models: Path, tmp_path: Path) -> None:

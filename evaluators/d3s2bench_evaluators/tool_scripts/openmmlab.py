@@ -34,6 +34,8 @@ def import_operations() -> None:
     sys.modules["mmcv._ext"] = _NotCompiled("mmcv._ext")
     try:
         importlib.import_module("mmcv.ops")
+        attention: Any = importlib.import_module("mmcv.ops.multi_scale_deform_attn")
+        attention.IS_CUDA_AVAILABLE = False  # on a GPU, too, it then takes its way in plain torch
     finally:
         del sys.modules["mmcv._ext"]  # mmengine's report of the environment would take it for the real one
 
