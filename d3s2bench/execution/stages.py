@@ -137,7 +137,8 @@ def _set_threads(node: Node) -> None:
         import torch
 
         torch.set_num_threads(threads)
-        torch.backends.cudnn.allow_tf32 = False  # where a protocol says fp32 it is, as in torch's matrix products
+        if device_of(node).startswith("cuda"):
+            torch.backends.cudnn.allow_tf32 = False  # where a protocol says fp32 it is, as in torch's matrix products
 
 
 def _timed(make: Callable[[Job, Path], Json], job: Job, work: Path) -> dict[str, Any]:

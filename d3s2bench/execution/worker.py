@@ -110,12 +110,12 @@ def main(log: str) -> None:
 
 def _gpu_answers() -> bool:
     """Gives back what the last stage held of a GPU; False after an error there that only a new process gets over."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
+    cuda = sys.modules.get("torch.cuda")
+    if cuda is None or not cuda.is_initialized():
         return True
     try:
-        torch.cuda.synchronize()
-        torch.cuda.empty_cache()
+        cuda.synchronize()
+        cuda.empty_cache()
     except RuntimeError:
         return False
     return True
