@@ -21,6 +21,8 @@ from d3s2bench_leaderboards.tex import escape, number
 if TYPE_CHECKING:
     from d3s2bench_leaderboards.latex import Latex
 
+SENTENCES = 2000
+"""Characters of a warning at most."""
 LEAST_P = 0.0001
 """The least p that four decimals can say."""
 CLAIMED = r"""Claimed: what others published, under their own protocols; not measured here, not comparable with the rows
@@ -43,7 +45,7 @@ def tables(scope: Scope, options: Latex) -> str:
     made = scope.grid(options)
     boards = board_tables(made, scope.metric, options.groups)
     warnings = scope.view.told, sections.mixed(rows, scope.named), sections.failed(scope.records)
-    told = [escape(text) for text in warnings if text]
+    told = [escape(text, SENTENCES) for text in warnings if text]
     about = [*latex_notes.sentences(made, "".join(boards), scope.metric)]
     parts = [*boards, note(*about, *latex_notes.references(rows, made, scope.metric), *told)]
     claimed = claims_beside(rows) if options.claims else []

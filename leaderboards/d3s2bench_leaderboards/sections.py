@@ -46,7 +46,25 @@ def replaced(number: int) -> str:
     return f"{_plural(number, 'record')} not shown: replaced by later ones of the same cell." if number else ""
 
 
-def mixed(rows: Iterable[Row], named: Names) -> str:
+def mixed(rows: Sequence[Row], named: Names) -> str:
+    """What was made by different code or on different processors, and is compared all the same."""
+    return " ".join(filter(None, [_code(rows, named), _processors(rows, named)]))
+
+
+def _processors(rows: Iterable[Row], named: Names) -> str:
+    """Where the numbers of one protocol are of several kinds of processors, or of GPUs: a seed gives others on each."""
+    kinds: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for row in rows:
+        place = named[row.setting]["dataset"], named[row.setting]["arch"], row.setting.protocol[:8]
+        for record in row.records.values():
+            versions = record["versions"]
+            kinds[place] |= {kind for kind in [versions.get("gpu", versions.get("cpu"))] if kind}
+    found = [(place, sorted(each)) for place, each in sorted(kinds.items()) if len(each) > 1]
+    told = "; ".join(f"{', '.join(each)} ({dataset}, {arch}, {protocol})" for (dataset, arch, protocol), each in found)
+    return f"Different processors, whose numbers differ for the same seed: {told}." if told else ""
+
+
+def _code(rows: Iterable[Row], named: Names) -> str:
     """Rows whose repetitions were made by different code."""
     found = [row for row in rows if len(row.versions) > 1]
     if not found:

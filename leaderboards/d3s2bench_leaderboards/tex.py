@@ -79,13 +79,13 @@ GREEK = {
 # fmt: on
 
 
-def escape(text: str) -> str:
+def escape(text: str, longest: int = cells.LONGEST) -> str:
     """One line that LaTeX prints as it is; cut where it is too long, and a character without a command by its number.
 
     >>> escape("50%_Å")
     '50\\\\%\\\\_\\\\r{A}'
     """
-    printable = plain(cells.cut(text))
+    printable = plain(cells.cut(text, longest))
     text = "".join(map(_character, unicodedata.normalize("NFC", printable.strip())))
     return JOINED.sub(r"{}\g<0>", text)
 

@@ -105,6 +105,21 @@ def test_a_row_of_different_code_is_told(form: Any) -> None:
     assert "different code" not in form().render(records[:1] + records[2:])
 
 
+@pytest.mark.parametrize("form", [Markdown, Latex, Html])
+def test_numbers_of_different_processors_are_told(form: Any) -> None:
+    records = [record(seed=0), record("a", seed=0), record("b", seed=0, arch="fcn")]
+    for one, versions in zip(
+        records, ({"cpu": "AVX2"}, {"cpu": "AVX512"}, {"cpu": "AVX2", "gpu": "H200"}), strict=True
+    ):
+        one["versions"] |= versions
+    told = "Different processors, whose numbers differ for the same seed: AVX2, AVX512 (scenes, unet, "
+    assert told in form().render(records)
+    records[1]["versions"]["cpu"] = "AVX2"
+    assert "Different processors" not in form().render(records)
+    records[1]["versions"]["gpu"] = "H200"
+    assert "AVX2, H200 (scenes, unet, " in form().render(records)
+
+
 @pytest.mark.parametrize(
     ("where", "number"),
     [
