@@ -118,7 +118,7 @@ class ReadAhead:
         try:
             return next(self._coming)
         except RuntimeError as error:
-            if "DataLoader" not in str(error):
+            if not str(error).startswith("DataLoader"):  # of the split itself, or of the GPU
                 raise
             return StageError(
                 "a process that prepares crops is lost: is there too little memory, or shared memory (/dev/shm)? "

@@ -231,6 +231,29 @@ def test_a_picture_that_cannot_be_read_is_told_alike(how: Callable[[CropBatches]
         batches.batch(0)
 
 
+class TornElsewhere(Plain):
+    """A split whose pictures cannot be read in another process than this one."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.here = error, os.getpid()
+
+    def image(self, i: int) -> Any:
+        if os.getpid() != self.here:
+            raise self.error
+        return super().image(i)
+
+
+@pytest.mark.parametrize(
+    "error", [DatasetError("a.png is no picture"), OSError(5, "no answer", "a.png"), RuntimeError("a.png has a bug")]
+)
+def test_what_a_split_raises_in_a_process_is_no_lost_process(error: Exception) -> None:
+    batches = CropBatches(TornElsewhere(error), RECIPE | {"iterations": 3}, 7)  # type: ignore[arg-type]
+    batches.pairs.limit = 0  # none is read before
+    with pytest.raises(type(error), match=r"a\.png") as told:
+        ReadAhead(batches).batch(0)
+    assert isinstance(error, RuntimeError) or str(told.value) == str(error)
+
+
 def test_a_network_sees_numbers(rectangles: Any) -> None:
     batch = CropBatches(rectangles(6), RECIPE, 7).batch(0)
     images, masks = batch.on("cpu")
