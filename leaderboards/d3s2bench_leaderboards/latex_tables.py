@@ -7,7 +7,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from d3s2bench_leaderboards import cells, latex_notes, sections
-from d3s2bench_leaderboards.bootstrap import CountsFolder
 from d3s2bench_leaderboards.claims import Claim, claims_beside
 from d3s2bench_leaderboards.gains import gains
 from d3s2bench_leaderboards.grid import Grid
@@ -69,11 +68,11 @@ def _claim(claim: Claim) -> str:
 
 
 def _tests(made: Grid, scope: Scope, options: Latex) -> str:
-    counts = CountsFolder(options.folder) if options.folder and scope.metric is MIOU else None
-    blocks = [[*map(_test, column)] for column in tested(made, counts, options.resamples, options.block)]
+    found = tested(made, scope.metric, options.folder, options.resamples, options.block)
+    blocks = [[*map(_test, column)] for column in found]
     if not any(blocks):
         return ""
-    interval = [r"95\,\% interval"] if counts else []
+    interval = [r"95\,\% interval"] if any(each.interval for column in found for each in column) else []
     head = line(
         ["dataset", "rate", "architecture", "protocol", "method", "n", r"$\Delta$", *interval, "p", "Holm", "better"]
     )

@@ -255,10 +255,7 @@ def _kind(kind: str, found: Sequence[Panel]) -> dict[str, Any]:
 
 def _tests(scope: Scope, made: Grid, options: Html) -> list[dict[str, Any]]:
     """Each method against random + real, over at least two repetitions."""
-    asked = options.folder and options.resamples and scope.metric is MIOU
-    found = tested(
-        made, CountsFolder(options.folder) if options.folder and asked else None, options.resamples, options.block
-    )
+    found = tested(made, scope.metric, options.folder, options.resamples, options.block)
     return [
         _test(each, scope.metric)
         for column in found

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from d3s2bench_leaderboards.bootstrap import CountsFolder, Interval
 from d3s2bench_leaderboards.columns import Column
 from d3s2bench_leaderboards.comparisons import Comparison
 from d3s2bench_leaderboards.grid import Grid
+from d3s2bench_leaderboards.metrics import MIOU, Metric
 from d3s2bench_leaderboards.names import with_labels
 
 
@@ -22,8 +24,10 @@ class Tested:
     """Of the mean difference, over repetitions and test images; None without counts."""
 
 
-def tested(made: Grid, counts: CountsFolder | None, resamples: int, block: int) -> list[list[Tested]]:
-    """For each column its methods that have random + real beside them."""
+def tested(made: Grid, metric: Metric, folder: Path | None, resamples: int, block: int) -> list[list[Tested]]:
+    """For each column its methods that have random + real beside them; with intervals of mIoU, where counts lie in a
+    ``folder`` and ``resamples`` of them are asked for."""
+    counts = CountsFolder(folder) if folder and resamples and metric is MIOU else None
     texts = {row.setting: made.board.names[method] for each in made.marked for method, row in each.column.rows.items()}
 
     def one(column: Column, test: Comparison) -> Tested:
