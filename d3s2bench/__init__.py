@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         unknown_name,
     )
     from d3s2bench.execution.remote import run_task
+    from d3s2bench.execution.resources import cores
     from d3s2bench.files import file_sha256
     from d3s2bench.hookspecs import hookimpl
     from d3s2bench.hub import pretrained_folder, pretrained_sha256, require_weights
@@ -61,6 +62,7 @@ _HOMES = {
         "unknown_name",
     ),
     "execution.remote": ("run_task",),
+    "execution.resources": ("cores",),
     "files": ("file_sha256",),
     "hookspecs": ("hookimpl",),
     "hub": ("pretrained_folder", "pretrained_sha256", "require_weights"),
@@ -115,6 +117,7 @@ __all__ = [
     "WorkerDied",
     "build_mask_index",
     "configure",
+    "cores",
     "derive_seed",
     "distill",
     "evaluate",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from d3s2bench import D3S2Error, Image, Json, Mask, Split, StageError, derive_seed, first_line
+from d3s2bench import D3S2Error, Image, Json, Mask, Split, StageError, cores, derive_seed, first_line
 from d3s2bench_evaluators.batches import CACHE_BYTES, as_floats, batch_items
 from d3s2bench_evaluators.crops import random_crop
 
@@ -96,7 +95,7 @@ class ReadAhead:
 
     def __init__(self, batches: CropBatches, ranks: int = 1) -> None:
         self.places, self.total = batches.places, batches.protocol["iterations"]
-        self.readers = max(1, min(READERS, _cores() // ranks))
+        self.readers = max(1, min(READERS, cores() // ranks))
         self._made = _Made(batches)
         self._due = -1
         self._coming: Iterator[CropBatch | Exception] = iter(())
@@ -137,11 +136,6 @@ class ReadAhead:
             multiprocessing_context="fork",
             generator=torch.Generator(),  # torch's own is the training's
         )
-
-
-def _cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
