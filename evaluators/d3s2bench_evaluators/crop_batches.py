@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,8 +20,6 @@ from d3s2bench_evaluators.crops import random_crop
 READERS = 8
 """Processes at most that prepare batches while a GPU works: Pillow's colour spaces hold Python's lock, so threads would
 wait for each other, and the training for them. Their number changes no value."""
-PATIENCE = 600.0
-"""Seconds that a batch may take."""
 
 
 @dataclass
@@ -101,10 +102,11 @@ class ReadAhead:
         self._coming: Iterator[CropBatch | Exception] = iter(())
 
     def batch(self, iteration: int) -> CropBatch:
-        """See :meth:`CropBatches.batch`. Raises StageError when a process is lost."""
+        """See :meth:`CropBatches.batch`. Raises StageError when a process is lost, within some seconds."""
         if iteration != self._due:
             self._made.batches.pairs.fill()
-            self._coming = iter(self._from(iteration))
+            with _no_signal_kept():
+                self._coming = iter(self._from(iteration))
         found, self._due = self._next(), iteration + 1
         if self._due == self.total:
             next(self._coming, None)  # which ends the processes
@@ -132,10 +134,20 @@ class ReadAhead:
             num_workers=self.readers,
             pin_memory=torch.cuda.is_available(),
             prefetch_factor=1,
-            timeout=PATIENCE,
             multiprocessing_context="fork",
             generator=torch.Generator(),  # torch's own is the training's
         )
+
+
+@contextmanager
+def _no_signal_kept() -> Iterator[None]:
+    """A ``DataLoader`` would answer a lost process by an error wherever the main thread is: the next batch tells it."""
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
 
 
 @dataclass(frozen=True)

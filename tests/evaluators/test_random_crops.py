@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from multiprocessing import active_children
 from pathlib import Path
@@ -193,6 +194,7 @@ def test_a_process_that_is_killed_is_told(rectangles: Any) -> None:
     batches.batch(0)
     for child in active_children():
         os.kill(child.pid or 0, signal.SIGKILL)
+    time.sleep(0.5)  # and nothing is raised outside of the next batch
     with pytest.raises(StageError, match="a process that prepares crops is lost: is there too little memory"):
         for k in range(1, 1000):
             batches.batch(k)
