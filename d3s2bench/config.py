@@ -71,7 +71,8 @@ class RunConfig:
     threads: int = 1
     """Numeric threads per stage; 1 and 2 give different weights, so it is part of the protocol."""
     workers: int | None = None
-    """Stages at once; null = cores / threads, one where they compute on a GPU. Changes no result."""
+    """Stages at once; null = cores / threads, one where they compute on a GPU; several with ``device=cuda`` share out
+    the GPUs, one to each. Changes no result."""
     executor: str = "inline"
     """Where stages are worked on: inline, ray, slurm. Changes no result."""
     wandb: str = "auto"
@@ -88,6 +89,11 @@ class RunConfig:
     """Overrides of the evaluator's training protocol."""
     teacher_protocol: dict[str, Any] | None = None
     """Overrides of the protocol that teachers and judges are trained under; null = those of ``protocol``."""
+
+    @property
+    def device_type(self) -> str:
+        """What of the device changes numbers: which of several GPUs it is does not."""
+        return self.device.partition(":")[0]
 
 
 def section(kind: str) -> str:

@@ -31,6 +31,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def gpus() -> list[str]:
+    """Those that this process sees, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    import torch
+
+    found, named = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (named.split(",") if named else [str(i) for i in range(found)])[:found]
+
+
 def places(threads: int, device: str = "cpu") -> int:
     """How many stages of so many threads this machine takes at once; one where they would share a device."""
     return max(1, cores() // threads) if device == "cpu" else 1

@@ -35,10 +35,13 @@ again: some 8 % of the time of a small network's training, for 8 % more memory. 
 
 
 class Worker:
-    """The parent's handle of one worker process, for the ``work`` of a task and of others of the same run."""
+    """The parent's handle of one worker process, for the ``work`` of a task and of others of the same run.
 
-    def __init__(self, work: Json, log: Path) -> None:
-        self.log = log
+    It sees the one ``gpu``, or, without, all that this process sees.
+    """
+
+    def __init__(self, work: Json, log: Path, gpu: str | None = None) -> None:
+        self.log, self.gpu = log, gpu
         log.parent.mkdir(parents=True, exist_ok=True)
         # a group of its own, so that Ctrl-C reaches the parent alone, which then ends its workers; in the parent's
         # session, so that the system also ends one that is stopped when the parent dies (setpgid(2): orphaned groups)
@@ -47,7 +50,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log.open("w"),
-            env=KEEP_FREED_MEMORY | os.environ | thread_environment(work["threads"]),
+            env=KEEP_FREED_MEMORY | os.environ | thread_environment(work["threads"]) | _seen(gpu),
             cwd=work["cwd"],
             text=True,
             process_group=0,
@@ -79,9 +82,17 @@ class Worker:
         except BrokenPipeError as error:
             raise WorkerDied(f"its worker process did not start: see {self.log}") from error
 
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
     def stop(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+def _seen(gpu: str | None) -> dict[str, str]:
+    return {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
 
 
 def thread_environment(threads: int) -> dict[str, str]:

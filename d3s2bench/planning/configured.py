@@ -67,7 +67,7 @@ class Configured:
             protocol["iterations"] = protocol["converged_iterations"]
         else:
             protocol["iterations"] = max(1, round(protocol["iterations"] * cell.budget))
-        return protocol | {"threads": self.config.threads, "device": self.config.device}
+        return protocol | {"threads": self.config.threads, "device": self.config.device_type}
 
     def _size(self, name: str) -> tuple[int, int]:
         if name not in self._sizes:

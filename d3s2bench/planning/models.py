@@ -133,7 +133,7 @@ class Models:
         identity: dict[str, Any] = {"dataset": self.workspace.dataset(dataset).fingerprint, "seed": 0}
         family = self._family(role)
         if role == "generator":
-            numeric = {"threads": self.config.threads, "device": self.config.device}
+            numeric = {"threads": self.config.threads, "device": self.config.device_type}
             identity |= {"generator": self.configured.described("generator", family), **numeric}
         else:
             instance, evaluator = self.configured.component("evaluator", family, "hard")

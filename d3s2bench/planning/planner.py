@@ -246,7 +246,7 @@ class Planner:
         if not needs:
             return {}
         named = {kind: model.identity for kind, model in models.items()}
-        return {"models": named, "threads": self.config.threads, "device": self.config.device}
+        return {"models": named, "threads": self.config.threads, "device": self.config.device_type}
 
     def _numeric_run(self, models: Mapping[str, Model]) -> dict[str, Any]:
         return {"models": {k: m.to_json() for k, m in models.items()}, "threads": self.config.threads}

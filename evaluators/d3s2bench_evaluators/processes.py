@@ -86,7 +86,8 @@ def _check(protocol: Json, context: Context) -> None:
         raise ConfigError("protocol.processes above 1 can train hard labels only: the teacher is in one process")
     if context.device != "cpu" and torch.cuda.device_count() < protocol["processes"]:
         found = torch.cuda.device_count()
-        raise ConfigError(f"protocol.processes is {protocol['processes']}, but there are {found} GPUs: lower it")
+        lack = f"protocol.processes is {protocol['processes']}, but GPUs in sight are {found}"
+        raise ConfigError(f"{lack}: lower it, or give --workers 1, which sees all")
 
 
 def _check_portable(shared: Shared) -> None:

@@ -177,6 +177,7 @@ def test_each_node_comes_after_what_it_needs(
         {"eval_split": "val"},
         {"size": [64, 64]},
         {"threads": 2},
+        {"device": "cuda"},
     ],
     ids=str,
 )
@@ -199,6 +200,12 @@ def test_a_record_has_another_key_when_anything_that_makes_it_changes(plan_of: A
 )
 def test_a_record_keeps_its_key_when_nothing_that_makes_it_changes(plan_of: Any, change: dict[str, Any]) -> None:
     assert record_keys(plan_of(synth="noisy")) == record_keys(plan_of(synth="noisy", **change))
+
+
+def test_the_key_does_not_depend_on_which_gpu_it_is(plan_of: Any) -> None:
+    cells: dict[str, Any] = {"synth": "taught", "train_missing": True, "quality": True, "teacher_arch": "deep"}
+    cells["judge_arch"] = "flat"
+    assert plan_of(device="cuda", **cells).nodes.keys() == plan_of(device="cuda:1", **cells).nodes.keys()
 
 
 def test_the_key_does_not_depend_on_the_places(plan_of: Any, tiny: Path, tmp_path: Path) -> None:

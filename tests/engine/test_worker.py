@@ -20,7 +20,7 @@ from d3s2bench.execution.inline import Inline, Workers
 from d3s2bench.execution.runner import Order, execute
 from d3s2bench.execution.tasks import task_of
 from d3s2bench.execution.worker import KEEP_FREED_MEMORY, Worker, _gpu_answers, explain, thread_environment
-from d3s2bench.interfaces import Site
+from d3s2bench.interfaces import Site, Task
 from d3s2bench.planning.plan import Node, Plan
 from d3s2bench.storage.store import Store
 from d3s2bench.workspace import Workspace
@@ -152,6 +152,71 @@ def test_stages_do_not_share_a_card_unless_they_are_told_to(
     assert Inline().start(Site(tmp_path, 2, given, device)).count == count
 
 
+@pytest.mark.parametrize(
+    ("device", "count", "visible", "found", "seen"),
+    [
+        ("cuda", 3, None, 2, ["0", "1", "0"]),
+        ("cuda", 2, "5,GPU-7a", 2, ["5", "GPU-7a"]),
+        ("cuda", 2, "5,9", 1, ["5", "5"]),  # CUDA stops at the first that is not there
+        ("cuda", 1, None, 2, [None]),  # a stage on several GPUs sees all
+        ("cuda:1", 2, None, 2, [None, None]),
+        ("cpu", 2, None, 2, [None, None]),
+    ],
+)
+def test_workers_share_out_the_gpus(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    count: int,
+    visible: str | None,
+    found: int,
+    seen: list[str | None],
+) -> None:
+    pool = pool_on(monkeypatch, tmp_path, device, count, visible, found)
+    try:
+        assert [seen_by(pool._borrow(BLANK)) for _ in range(count)] == [gpu or visible for gpu in seen]
+    finally:
+        pool.stop()
+
+
+def test_who_takes_the_place_of_a_killed_worker_takes_its_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = pool_on(monkeypatch, tmp_path, "cuda", 3, None, 3)
+    try:
+        workers = [pool._borrow(BLANK) for _ in range(3)]
+        workers[1].stop()
+        assert seen_by(pool._borrow(BLANK)) == "1"
+    finally:
+        pool.stop()
+
+
+BLANK = Task("key", "name", 1, True, {"cwd": ".", "threads": 1, "workspace": Workspace(Path("out")).to_json()})
+
+
+def pool_on(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, device: str, count: int, visible: str | None, found: int
+) -> Workers:
+    """A pool on a machine where torch finds so many GPUs."""
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    else:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return Inline().start(Site(folder, 1, count, device))
+
+
+def seen_by(worker: Worker) -> str | None:
+    return environment_of(worker).get("CUDA_VISIBLE_DEVICES")
+
+
+def environment_of(worker: Worker) -> dict[str, str]:
+    file, deadline = Path(f"/proc/{worker.process.pid}/environ"), time.monotonic() + 5
+    while not (content := file.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.01)  # empty until the process has started its program
+    return dict(entry.split("=", 1) for entry in content.split("\0") if "=" in entry)
+
+
 def test_a_stopped_pool_starts_nobody(workspace: Workspace, tiny: Path, tmp_path: Path) -> None:
     """After Ctrl-C the node at work is not tried again."""
     pool = Workers(tmp_path / "logs", 1)
@@ -197,12 +262,7 @@ def test_workers_end_when_their_parent_dies(tmp_path: Path, end: signal.Signals)
 
 
 def test_threads_and_memory_are_set_before_anything_is_imported(worker: Worker) -> None:
-    file, deadline = Path(f"/proc/{worker.process.pid}/environ"), time.monotonic() + 5
-    while not (content := file.read_bytes()) and time.monotonic() < deadline:
-        time.sleep(0.01)  # empty until the process has started its program
-    variables = content.split(b"\0")
-    for name, value in (KEEP_FREED_MEMORY | thread_environment(1)).items():
-        assert f"{name}={value}".encode() in variables
+    assert (KEEP_FREED_MEMORY | thread_environment(1)).items() <= environment_of(worker).items()
     assert thread_environment(3)["OMP_NUM_THREADS"] == "3"
 
 
