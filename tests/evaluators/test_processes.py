@@ -88,7 +88,7 @@ def test_what_cannot_be_shared_is_told(
     pairs, protocol = rectangles(4), tiny_protocol("segformer-b0", processes=2)
     with pytest.raises(ConfigError, match="hard labels only"):
         Torch("soft").train(pairs, "segformer-b0", protocol, context(load_teacher=object))
-    with pytest.raises(ConfigError, match="0 GPUs"):
+    with pytest.raises(ConfigError, match="GPUs in sight are 0: lower it, or give --workers 1"):
         Torch().train(pairs, "segformer-b0", protocol, context(device="cuda"))
     monkeypatch.setitem(sys.modules, "accelerate", None)
     monkeypatch.setattr("d3s2bench_evaluators.processes.find_spec", lambda name: None)
