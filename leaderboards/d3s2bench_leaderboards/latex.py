@@ -16,6 +16,7 @@ PAGE = r"""\documentclass{article}
 %% One page, as large as what stands on it: all is set twice, first to measure the widest tabular.
 \belowcaptionskip=\medskipamount
 \renewenvironment{table}[1][]{\def\@captype{table}\centering}{\par\bigskip}
+\renewenvironment{table*}{\table}{\endtable}
 \newdimen\widest \widest=12cm
 \newcommand\widen[3]{\sbox2{#3}\ifdim\wd2>\widest\global\widest=\wd2\fi}
 \newcommand\onepage[1]{%%
@@ -43,6 +44,8 @@ class Latex(View):
     """Of the table, for \\ref."""
     standalone: bool = False
     """A document that pdflatex compiles, one page of the table's size, rather than a table to be included."""
+    wide: bool = False
+    """Over both columns of a two-column article, ``table*``."""
     groups: int = 4
     """Columns of dataset, rate, architecture and protocol beside each other; more go below."""
     tests: bool = False

@@ -33,7 +33,8 @@ def note(*sentences: str) -> str:
     return f"\\parbox{{\\linewidth}}{{\\footnotesize\\raggedright\n{text}}}\n"
 
 
-def table(parts: Iterable[str], caption: str, label: str) -> str:
-    """A float with its caption above."""
-    body = "\\par\\medskip\n".join(parts)
-    return f"\\begin{{table}}[tbp]\n\\centering\n\\caption{{{caption}}}\n\\label{{{label}}}\n{body}\\end{{table}}\n"
+def table(parts: Iterable[str], caption: str, label: str, wide: bool) -> str:
+    """A float with its caption above; a ``wide`` one spans both columns of a page."""
+    name, body = "table*" if wide else "table", "\\par\\medskip\n".join(parts)
+    head = f"\\begin{{{name}}}[tbp]\n\\centering\n\\caption{{{caption}}}\n\\label{{{label}}}\n"
+    return f"{head}{body}\\end{{{name}}}\n"

@@ -50,7 +50,7 @@ def tables(scope: Scope, options: Latex) -> str:
     claimed = claims_beside(rows) if options.claims else []
     if claimed:
         parts += [_claims(claimed), note(CLAIMED)]
-    main = table(parts, options.caption, options.label)
+    main = table(parts, options.caption, options.label, options.wide)
     main += _tests(made, scope, options) if options.tests else ""
     return main + (_gains(scope, options) if options.gains and scope.metric is MIOU else "")
 
@@ -79,7 +79,9 @@ def _tests(made: Grid, scope: Scope, options: Latex) -> str:
     body = tabular("lrlllrr" + "r" * len(interval) + "rrr", [head], blocks)
     caption = "Tests against random + real."
     images = "test images" if options.block == 1 else f"blocks of {options.block} neighbouring test images"
-    return table([body, note(BEHIND, *[INTERVAL % images] * len(interval))], caption, f"{options.label}-tests")
+    return table(
+        [body, note(BEHIND, *[INTERVAL % images] * len(interval))], caption, f"{options.label}-tests", options.wide
+    )
 
 
 def _test(each: Tested) -> str:
@@ -102,7 +104,7 @@ def _gains(scope: Scope, options: Latex) -> str:
         return ""
     head = line(["dataset", "rate", "architecture", "protocol", "part", "difference", "n", r"$\Delta$", "interval"])
     body = tabular("lrllllrrr", [head], blocks)
-    return table([body, note(SPLIT)], "Where the gain comes from.", f"{options.label}-gains")
+    return table([body, note(SPLIT)], "Where the gain comes from.", f"{options.label}-gains", options.wide)
 
 
 def _gain(part: Mapping[Hashable, Any]) -> str:

@@ -321,15 +321,38 @@ def _page(records: list[dict[str, Any]], folder: Path) -> list[float]:
     return [float(side) for side in box]
 
 
+ARTICLE = r"""\documentclass[twocolumn]{article}
+\usepackage{booktabs,colortbl,graphicx}
+\begin{document}
+Table~\ref{tab:leaderboard}.
+\input{board}
+\end{document}
+"""
+
+
 @needs_pdflatex
+@pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("records", [RECORDS, hostile(), ten("a", "real", 3.0)], ids=["small", "hostile", "one"])
-def test_pdflatex_takes_it_without_a_warning(records: list[dict[str, Any]], tmp_path: Path) -> None:
-    (tmp_path / "board.tex").write_text(
-        Latex(standalone=True, tests=True, gains=True).render(records), encoding="ascii"
-    )
+def test_pdflatex_takes_it_without_a_warning(records: list[dict[str, Any]], wide: bool, tmp_path: Path) -> None:
+    made = Latex(standalone=True, tests=True, gains=True, wide=wide).render(records)
+    (tmp_path / "board.tex").write_text(made, encoding="ascii")
+    compile_quietly(tmp_path, "board.tex")
+
+
+@needs_pdflatex
+@pytest.mark.parametrize("wide", [False, True])
+def test_an_article_of_two_columns_takes_it_without_a_warning(wide: bool, tmp_path: Path) -> None:
+    (tmp_path / "board.tex").write_text(Latex(tests=True, gains=True, wide=wide).render(RECORDS), encoding="ascii")
+    (tmp_path / "article.tex").write_text(ARTICLE)
+    compile_quietly(tmp_path, "article.tex")
+    floats = (tmp_path / "board.tex").read_text().count(r"\begin{table*}")
+    assert floats == (3 if wide else 0)
+
+
+def compile_quietly(folder: Path, name: str) -> None:
     for _ in range(2):  # the second run knows the labels
-        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "board.tex"]
-        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", name]
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
         assert run.returncode == 0, run.stdout[-2000:]
-    log = (tmp_path / "board.log").read_text(errors="replace")
+    log = (folder / name).with_suffix(".log").read_text(errors="replace")
     assert not re.findall(r".*(?:Warning|Overfull|Underfull|Missing character).*", log)
