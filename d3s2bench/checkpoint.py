@@ -15,6 +15,8 @@ SAVING = 0.01
 """The share of the time that checkpoints may take: large ones on a slow disk come less often …"""
 RAREST = 600.0
 """… but this many seconds apart at most, so that a job with a time limit gets on."""
+TELLING = 10.0
+"""Seconds after which progress is told at the latest; the loss is read a hundred times in all: a GPU waits for it."""
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,14 +52,17 @@ def train_steps(
     file = context.workdir / "checkpoint.safetensors"
     first, curve = load_checkpoint(file, state) if file.exists() else (0, Curve())
     saved, pause = time.monotonic(), every_seconds
-    started = saved - curve.seconds
+    started, told = saved - curve.seconds, saved
     thin = max(iterations // 100, 1)
     for iteration in range(first, iterations):
         loss = step(iteration)
+        now = time.monotonic()
         if iteration % thin == 0:
             curve.append(float(loss))
+        if iteration % thin == 0 or now - told > TELLING:
+            told = now
             context.progress(iteration, iterations, f"loss {curve[-1]:.3f}")
-        if (now := time.monotonic()) - saved > pause:
+        if now - saved > pause:
             curve.seconds = now - started
             save_checkpoint(file, state, iteration + 1, curve)
             saved = time.monotonic()

@@ -1,10 +1,13 @@
-"""Shows where a run is, on stderr: bars with rate and time left on a terminal, lines elsewhere, few of them in CI."""
+"""Shows where a run is, on stderr, with rates and times left: bars on a terminal, lines elsewhere, few in CI."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Self
 
 from d3s2bench.execution.events import Began, Ended, Event, Failed, Moved
@@ -19,6 +22,9 @@ NAMES = {
     "quality": "judge",
     "record": "train and score",
 }
+EVERY, SHARE = 60.0, 0.05
+"""A stage on its way has a line after so many seconds and so large a share of its steps."""
+A_WEEK = 7 * 24 * 3600.0
 
 
 def label(node: Node) -> str:
@@ -43,6 +49,7 @@ class Display:
 
     def __init__(self, left: int) -> None:
         self.left, self.finished, self.start = left, 0, time.monotonic()
+        self.moved: dict[str, Moved] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -53,20 +60,55 @@ class Display:
     def __call__(self, event: Event) -> None:
         raise NotImplementedError
 
+    def counts_anew(self, event: Moved) -> bool:
+        """Whether these are other steps than before, with another rate. The note does not tell: it may be a loss."""
+        before = self.moved.get(event.key)
+        self.moved[event.key] = event
+        return before is None or event.total != before.total or event.done < before.done
+
+
+@dataclass
+class Pace:
+    """How fast a stage goes on since its ``first`` step that was seen."""
+
+    first: int
+    since: float
+    told: int
+    at: float
+
+    def due(self, event: Moved, now: float) -> bool:
+        return now - self.at >= EVERY and self.told + SHARE * event.total <= event.done < event.total
+
+    def text(self, event: Moved, now: float) -> str:
+        self.told, self.at = event.done, now
+        speed = (event.done - self.first) / (now - self.since)
+        left = timedelta(seconds=round((event.total - event.done) / speed))
+        note = f" ({event.note})" if event.note else ""
+        return f"{event.done} of {event.total}{note}, {rate(speed)}, {left} left"
+
 
 class Lines(Display):
-    """One line for each finished stage; when ``quiet``, for failures, and one at the end."""
+    """One line for each finished stage, some on the way of one that takes long; ``quiet``: for failures and the end."""
 
-    def __init__(self, left: int, quiet: bool) -> None:
+    def __init__(self, left: int, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(left)
-        self.quiet, self.failed = quiet, 0
+        self.quiet, self.failed, self.clock = quiet, 0, clock
+        self.paces: dict[str, Pace] = {}
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Ended | Failed):
+        if isinstance(event, Moved) and not self.quiet:
+            self._move(event, self.clock())
+        elif isinstance(event, Ended | Failed):
             self.finished += 1
             self.failed += isinstance(event, Failed)
             if not self.quiet or (isinstance(event, Failed) and not event.skipped):
                 self._print(f"{event.label}: {_ending(event)}")
+
+    def _move(self, event: Moved, now: float) -> None:
+        if self.counts_anew(event):
+            self.paces[event.key] = Pace(event.done, now, event.done, now)
+        elif (pace := self.paces[event.key]).due(event, now):
+            self._print(f"{event.label}: {pace.text(event, now)}")
 
     def __exit__(self, *error: object) -> None:
         if self.quiet:
@@ -82,7 +124,7 @@ class Bars(Display):
 
     def __init__(self, left: int) -> None:
         super().__init__(left)
-        self.bars, self.tasks, self.notes = _bars(), dict[str, Any](), dict[str, str]()
+        self.bars, self.tasks = _bars(), dict[str, Any]()
         self.total = self.bars.add_task(f"all {left} stages", total=left, note="")
 
     def __enter__(self) -> Self:
@@ -101,9 +143,8 @@ class Bars(Display):
             self._end(event)
 
     def _move(self, task: Any, event: Moved) -> None:
-        if self.notes.setdefault(event.key, event.note) != event.note:
-            self.notes[event.key] = event.note
-            self.bars.reset(task)  # other steps have another rate
+        if self.counts_anew(event):
+            self.bars.reset(task)
         self.bars.update(task, completed=event.done, total=event.total, note=event.note)
 
     def _end(self, event: Ended | Failed) -> None:
@@ -156,4 +197,5 @@ def _bars() -> Any:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
+        speed_estimate_period=A_WEEK,  # a step of a long training may take minutes
     )

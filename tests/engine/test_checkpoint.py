@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -205,5 +206,17 @@ def test_the_curve_is_thinned_and_progress_told(tmp_path: Path) -> None:
     place.progress = lambda done, total, note="": told.append((done, total))
     curve = train_steps(lambda k: torch.tensor(float(k)), 1000, {}, place)
     assert curve == [float(k) for k in range(0, 1000, 10)]
-    assert told[-1] == (1000, 1000)
+    assert told == [(k, 1000) for k in range(0, 1001, 10)]
     assert not list(tmp_path.iterdir())  # too quick for a checkpoint
+
+
+def test_slow_steps_are_told_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, str]] = []
+    place = context(tmp_path)
+    place.progress = lambda done, total, note="": told.append((done, note))
+    seconds = iter(range(0, 10**6, 6))
+    monkeypatch.setattr("d3s2bench.checkpoint.time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    curve = train_steps(lambda k: torch.tensor(float(k)), 1000, {}, place, every_seconds=1e9)
+    assert curve == [float(k) for k in range(0, 1000, 10)]  # a loss costs more than a number
+    losses = [(k, 0) for k in (0, 2, 4, 6, 8)] + [(10, 10), (12, 10)]
+    assert told[:7] == [(k, f"loss {loss:.3f}") for k, loss in losses]

@@ -118,6 +118,30 @@ def test_ci_is_known_by_its_variable(ci: str, quiet: bool, monkeypatch: pytest.M
     assert shown.quiet is quiet
 
 
+def test_a_stage_that_takes_long_has_lines_on_its_way(capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+
+    def told(done: int, total: int, note: str, seconds: float, quiet: bool = False) -> list[str]:
+        now[0] += seconds
+        shown.quiet = quiet
+        shown(Moved(*STAGE, done, total, note))
+        return [line.split(" s  ")[1] for line in capsys.readouterr().err.splitlines()]
+
+    with Lines(1, quiet=False, clock=lambda: now[0]) as shown:
+        shown(Began(*STAGE))
+        assert told(100, 1000, "loss 2.000", 5) == []  # it went on from a checkpoint
+        assert told(190, 1000, "loss 1.500", 59) == []
+        line = "select first #0: 220 of 1000 (loss 1.200), 2.0/s, 0:06:30 left"
+        assert told(220, 1000, "loss 1.200", 1) == [line]
+        assert told(250, 1000, "loss 1.100", 70) == []  # less than a twentieth
+        assert told(280, 1000, "loss 1.000", 50, quiet=True) == []
+        assert told(280, 1000, "loss 1.000", 0) == ["select first #0: 280 of 1000 (loss 1.000), 1.0/s, 0:12:00 left"]
+        assert told(1000, 1000, "", 90) == []
+        assert told(1, 9, "", 1) == []  # other steps
+        assert told(2, 9, "", 60) == ["select first #0: 2 of 9, 60.0 s each, 0:07:00 left"]
+        shown(Ended(*STAGE, 1.5))
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -137,6 +161,9 @@ def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         shown.bars.refresh()
         shown(Moved(*STAGE, 1, 9, "previews"))
         assert (bar.completed, bar.total, bar.fields["note"]) == (1, 9, "previews")
+        assert bar.time_remaining is None  # one step alone has no rate
+        shown(Moved(*STAGE, 3, 9, "previews, loss 0.5"))
+        assert bar.speed and bar.time_remaining is not None, "another note is no other step"
         for event in some_events()[3:]:
             shown(event)
         assert [task.completed for task in shown.bars.tasks] == [2]
