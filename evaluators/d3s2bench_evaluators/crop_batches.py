@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,8 @@ from d3s2bench_evaluators.crops import random_crop
 READERS = 8
 """Processes at most that prepare batches while a GPU works: Pillow's colour spaces hold Python's lock, so threads would
 wait for each other, and the training for them. Their number changes no value."""
+LOOK, PATIENCE = 5.0, 600.0
+"""Seconds between two looks whether a process is lost, and seconds that a batch may take."""
 
 
 @dataclass
@@ -108,23 +111,27 @@ class ReadAhead:
             with _no_signal_kept():
                 self._coming = iter(self._from(iteration))
         found, self._due = self._next(), iteration + 1
-        if self._due == self.total:
-            next(self._coming, None)  # which ends the processes
         if isinstance(found, Exception):
             self._coming, self._due = iter(()), -1  # whoever holds the error holds no processes
             raise found
+        if self._due == self.total:
+            next(self._coming, None)  # which ends the processes
         return found
 
     def _next(self) -> CropBatch | Exception:
-        try:
-            return next(self._coming)
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader"):  # of the split itself, or of the GPU
-                raise
-            return StageError(
-                "a process that prepares crops is lost: is there too little memory, or shared memory (/dev/shm)? "
-                f"{first_line(error)}"
-            )
+        last_look = time.monotonic() + PATIENCE - LOOK
+        while True:
+            now = time.monotonic()
+            try:
+                return next(self._coming)
+            except RuntimeError as error:
+                if not str(error).startswith("DataLoader"):  # of the split itself, or of the GPU
+                    raise
+                if "timed out" not in str(error):
+                    why = "is there too little memory, or shared memory (/dev/shm)?"
+                    return StageError(f"a process that prepares crops is lost: {why} {first_line(error)}")
+            if now >= last_look:
+                return StageError(f"no crops within {PATIENCE:.0f} s: does the disk with the images answer?")
 
     def _from(self, first: int) -> DataLoader[CropBatch | Exception]:
         return DataLoader(
@@ -134,6 +141,7 @@ class ReadAhead:
             num_workers=self.readers,
             pin_memory=torch.cuda.is_available(),
             prefetch_factor=1,
+            timeout=LOOK,
             multiprocessing_context="fork",
             generator=torch.Generator(),  # torch's own is the training's
         )

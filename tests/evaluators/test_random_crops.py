@@ -245,6 +245,34 @@ class TornElsewhere(Plain):
         return super().image(i)
 
 
+class SlowElsewhere(TornElsewhere):
+    """A split whose pictures take long in another process than this one."""
+
+    def image(self, i: int) -> Any:
+        try:
+            return super().image(i)
+        except DatasetError:
+            time.sleep(self.seconds)
+            return Plain.image(self, i)
+
+    seconds = 2.0
+
+
+@pytest.mark.parametrize(("patience", "told"), [(600.0, False), (0.6, True)])
+def test_slow_crops_are_waited_for_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch, patience: float, told: bool
+) -> None:
+    monkeypatch.setattr("d3s2bench_evaluators.crop_batches.LOOK", 0.3)
+    monkeypatch.setattr("d3s2bench_evaluators.crop_batches.PATIENCE", patience)
+    batches = CropBatches(SlowElsewhere(DatasetError()), WHOLE | {"iterations": 1, "batch_size": 1}, 7)  # type: ignore[arg-type]
+    batches.pairs.limit = 0  # none is read before
+    if told:
+        with pytest.raises(StageError, match="no crops within 1 s: does the disk with the images answer"):
+            ReadAhead(batches).batch(0)
+    else:
+        assert len(ReadAhead(batches).batch(0).items) == 1
+
+
 @pytest.mark.parametrize(
     "error", [DatasetError("a.png is no picture"), OSError(5, "no answer", "a.png"), RuntimeError("a.png has a bug")]
 )
