@@ -140,6 +140,9 @@ def _merged(config: Any, layer: Mapping[str, Any]) -> Any:
     for kind in layer.get("options") or {}:
         if kind not in OPTION_KINDS:
             raise unknown_name("kind of options", str(kind), OPTION_KINDS)
+    for key, value in layer.items():
+        if isinstance(value, list) and isinstance(getattr(RunConfig(), key), dict):
+            raise ConfigError(f"configuration: {key} is a list: write a mapping, NAME: VALUE")
     with _in_one_line():
         return OmegaConf.merge(config, _single_values_as_lists(layer))
 
@@ -235,8 +238,15 @@ def _check(config: RunConfig) -> None:
             raise ConfigError(f"'{axis}' must list plain values: an option is set as synth.guided.scale=2")
     if not all(0 < budget < float("inf") for budget in config.budget):
         raise ConfigError(f"budget is {config.budget}: give multiples of the iterations above 0, as in 0.33,1,3")
-    if min(config.seed) < 0 or config.threads < 1 or (config.workers is not None and config.workers < 1):
-        raise ConfigError("seed must be at least 0, threads and workers at least 1")
+    for key, least, found in (
+        ("seed", 0, min(config.seed)),
+        ("threads", 1, config.threads),
+        ("workers", 1, 1 if config.workers is None else config.workers),
+    ):
+        if found < least:
+            raise ConfigError(f"{key} is {found}: give at least {least}")
+    if "iterations" in (config.teacher_protocol or {}):
+        raise ConfigError("a teacher trains to convergence: set teacher_protocol.converged_iterations, not iterations")
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", config.device):
         raise ConfigError(f"unknown device '{config.device}': give cpu, cuda or cuda:N")
     if config.size is not None and (len(config.size) != 2 or min(config.size) < 16):

@@ -24,7 +24,7 @@ class WandbLog:
     """Logs each finished record as a W&B run; its id is made from the record, so logging again changes nothing."""
 
     def __init__(self, config: RunConfig, workspace: Workspace) -> None:
-        self.workspace = workspace
+        self.config, self.workspace = config, workspace
         self.mode = _mode(config.wandb)
         self.problem: str | None = None
         self.logged = 0
@@ -43,7 +43,7 @@ class WandbLog:
         """Says in one line what became of the logging of so many records."""
         if self.problem:
             print(f"W&B failed ({self.problem}); all results are in {self.workspace.out}", file=sys.stderr)
-        elif self.mode is None:
+        elif self.mode is None and self.config.wandb != "disabled":
             print("W&B: not logged; set WANDB_API_KEY or WANDB_MODE, or give --wandb offline", file=sys.stderr)
         elif self.logged < records:
             print(f"W&B: logged the {self.logged} of {records} records that this run scored itself", file=sys.stderr)

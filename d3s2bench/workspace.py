@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from d3s2bench.config import RunConfig, given_for
 from d3s2bench.datasets.held_out import HeldOut
-from d3s2bench.errors import ConfigError, unknown_name
+from d3s2bench.errors import ConfigError, UnknownNameError, unknown_name
 from d3s2bench.interfaces import Dataset
 from d3s2bench.plugins import Registry, field_names, registry
 from d3s2bench.storage.store import Store
@@ -35,7 +36,16 @@ class Workspace:
     def of(cls, config: RunConfig) -> Workspace:
         options, holdouts = config.options.get("dataset", {}), dict(config.holdout)
         plugins = tuple(str(Path(file).resolve()) for file in config.plugin)
-        return cls(Path(config.out), dict(config.data_root), options, holdouts, config.device, plugins)
+        made = cls(Path(config.out), dict(config.data_root), options, holdouts, config.device, plugins)
+        made._check_holdouts(config.dataset)
+        return made
+
+    def _check_holdouts(self, datasets: Iterable[str]) -> None:
+        """A misspelt one would let a run look at test unnoticed. Raises UnknownNameError."""
+        known = {*datasets, *self.roots, *self.registry.names("dataset")}
+        for name in self.holdouts:
+            if name and name not in known:
+                raise unknown_name("dataset of --holdout", name, known - {""})
 
     def to_json(self) -> dict[str, Any]:
         plain = {"out": str(self.out), "roots": self.roots, "dataset_options": self.dataset_options}
@@ -87,7 +97,8 @@ class Workspace:
         if name == FOLDER and root is None:
             raise ConfigError("dataset 'folder' needs its place: give --data-root DIR")
         if not registered:
-            raise unknown_name("dataset", name, {*self.registry.names("dataset"), *filter(None, self.roots)})
+            wrong = unknown_name("dataset", name, {*self.registry.names("dataset"), *filter(None, self.roots)})
+            raise UnknownNameError(f"{wrong}; a folder of your own is given with --data-root {name}=DIR")
         return self._build(name, {"root": Path(root)} if root else {})
 
     def _build(self, component: str, places: dict[str, Any]) -> Dataset:

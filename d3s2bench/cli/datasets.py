@@ -41,7 +41,7 @@ def inspect(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE.png", help="Draw its long tail and samples.")
     ] = None,
-    masks: Annotated[int, typer.Option("--masks", min=0, help="Masks to read of each split; 0 = all.")] = 1000,
+    pairs: Annotated[int, typer.Option("--pairs", min=0, help="Pairs to decode of each split; 0 = all.")] = 1000,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the dataset. Repeatable.")
     ] = None,
@@ -56,7 +56,7 @@ def inspect(
         _check_picture(out)
     dataset = _opened(name, data_root, set_ or [], tuple(plugin or ()))
     ordered = sorted(dataset.splits, key=lambda split: split != "train")
-    reports = [inspect_split(dataset, split, masks) for split in ordered]
+    reports = [inspect_split(dataset, split, pairs) for split in ordered]
     typer.echo(describe(dataset, reports), nl=False)
     if (known := entry(name)) and known.notes:
         typer.echo(f"\nnote: {known.notes}")

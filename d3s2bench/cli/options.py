@@ -87,6 +87,8 @@ def config_of(options: dict[str, Any]) -> RunConfig:
     from d3s2bench.config import make_config
     from d3s2bench.errors import ConfigError
 
+    if options.get("dry_run") and options.get("json_"):
+        raise ConfigError("--dry-run prints a plan, --json the events of a run: give one of the two")
     apart = ("set_", "config", "debug", "dry_run", "seeds", "budgets", "api", "address", "json_")
     given = {k: v for k, v in options.items() if k not in apart}
     if options.get("address") is not None:
@@ -94,6 +96,10 @@ def config_of(options: dict[str, Any]) -> RunConfig:
     given["data_root"] = roots(options.get("data_root") or [], options.get("dataset") or [])
     given["holdout"] = _holdouts(options.get("holdout") or [])
     if options.get("seeds") is not None:
+        if options.get("seed"):
+            raise ConfigError("--seeds N is repetitions 0 to N-1, --seed K repetition K: give one of the two")
+        if options["seeds"] < 1:
+            raise ConfigError(f"--seeds is {options['seeds']}: give at least 1")
         given["seed"] = list(range(options["seeds"]))
     if options.get("budgets") is not None:
         given["budget"] = _numbers(options["budgets"])

@@ -125,7 +125,7 @@ class Bars(Display):
     def __init__(self, left: int) -> None:
         super().__init__(left)
         self.bars, self.tasks = _bars(), dict[str, Any]()
-        self.total = self.bars.add_task(f"all {left} stages", total=left, note="")
+        self.total = self.bars.add_task(f"all {left} stages", total=left, note="", unequal=True)
 
     def __enter__(self) -> Self:
         self.bars.start()
@@ -181,20 +181,27 @@ def _bars() -> Any:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
     from rich.text import Text
 
     class Rate(ProgressColumn):
+        """Of all stages there is none: one takes a moment, another an hour."""
+
         def render(self, task: Task) -> Text:
-            return Text(rate(task.speed))
+            return Text("" if "unequal" in task.fields else rate(task.speed))
+
+    class Left(TimeRemainingColumn):
+        def render(self, task: Task) -> Text:
+            return Text("") if "unequal" in task.fields else super().render(task)
 
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}", markup=False),
-        Rate(),
+        Rate(table_column=Column(no_wrap=True)),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        Left(),
         console=Console(stderr=True),
         transient=True,
         speed_estimate_period=A_WEEK,  # a step of a long training may take minutes

@@ -44,8 +44,27 @@ class Models:
 
     def _model(self, role: str, dataset: str) -> Model:
         if (role, dataset) not in self._found:
+            if role == "judge":
+                self._require_another_judge(dataset)
             self._found[role, dataset] = self._given(role, dataset) or self._trained(role, dataset)
         return self._found[role, dataset]
+
+    def _require_another_judge(self, dataset: str) -> None:
+        """What guides the images must not judge them."""
+        judge, teacher = (self._architecture(role, dataset) for role in ("judge", "teacher"))
+        if judge and judge == teacher:
+            raise ConfigError(
+                f"the judge would be a {judge} like the teacher: give another with --judge DIR or --set judge_arch=NAME"
+            )
+
+    def _architecture(self, role: str, dataset: str) -> str | None:
+        """That of a model that is given, as far as it tells, or of the one that would be trained."""
+        folder = self._folder(role, dataset)
+        if folder is None:
+            return self._arch(role)
+        file = folder / f"{ROLES[role]}.json"
+        about = read_json(file) if file.is_file() else None
+        return about.get("arch") if isinstance(about, dict) else None
 
     def _given(self, role: str, dataset: str) -> Model | None:
         """By the user, else with the dataset, unless the configuration asks for another than that."""
@@ -99,6 +118,7 @@ class Models:
         default = RunConfig()
         return (
             role in self.config.options
+            or (role != "generator" and bool(self.config.teacher_protocol))
             or (role == "teacher" and self.config.teacher_arch != default.teacher_arch)
             or (role == "judge" and self.config.judge_arch != default.judge_arch)
         )
@@ -143,12 +163,7 @@ class Models:
         return Node(ROLES[role], identity, {**identity, "dataset": dataset})
 
     def _arch(self, role: str) -> str:
-        if role == "teacher":
-            return self.config.teacher_arch
-        if self.config.judge_arch == self.config.teacher_arch:
-            arch = self.config.judge_arch
-            raise ConfigError(f"the judge would be a {arch} like the teacher: give another with --set judge_arch=NAME")
-        return self.config.judge_arch
+        return self.config.teacher_arch if role == "teacher" else self.config.judge_arch
 
 
 def needs_of(models: Mapping[str, Model]) -> tuple[str, ...]:

@@ -276,8 +276,10 @@ class Planner:
         held_out = self.workspace.holdout(name)
         split = self.config.eval_split or (DEV if held_out else getattr(dataset, "eval_split", "test"))
         if split not in dataset.splits:
-            have = ", ".join(dataset.splits)
-            raise DatasetError(f"dataset '{name}' has no split '{split}': choose one of {have} with --eval-split")
+            others = [other for other in dataset.splits if other != "train"]
+            choice = f"choose one of {', '.join(others)} with --eval-split, or" if others else "it has train alone, so"
+            part = "keep a part of train out with --holdout PATTERN"
+            raise DatasetError(f"dataset '{name}' has no split '{split}': {choice} {part}")
         self._split_size(name, split)  # an empty split or a missing mask shows before anything is trained
         options = dict(self.workspace.dataset_options.get(name, {}))
         described = {"name": dataset.name, "fingerprint": dataset.fingerprint, "split": split}

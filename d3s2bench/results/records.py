@@ -137,7 +137,8 @@ def read_records(folder: Path) -> Iterator[dict[str, Any]]:
     place = folder / "records" if (folder / "records").is_dir() else folder
     files = sorted(place.glob("*.json"), key=str)
     if not files:
-        raise StoreError(f"{folder} holds no records: give the --out folder of a run")
+        why = " yet: no cell has been scored" if (folder / "store").is_dir() else ": give the --out folder of a run"
+        raise StoreError(f"{folder} holds no records{why}")
     for file in files:
         yield read_record(file)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +17,7 @@ from d3s2bench.sets.mask_index import build_mask_index
 from d3s2bench.values import MaskIndex
 
 SHOWN = 6
-"""Pairs of each split that are decoded and drawn."""
+"""Pairs of each split that are drawn."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,9 @@ class SplitReport:
     name: str
     images: int
     index: MaskIndex
-    """Of the masks that were read."""
+    """Of the pairs that were decoded."""
     shown: Part
-    """Some pairs, evenly spaced, whose images were decoded, too."""
+    """Some pairs, evenly spaced."""
 
     @property
     def ignored(self) -> float:
@@ -45,20 +48,26 @@ class SplitReport:
 
 
 def inspect_split(
-    dataset: Dataset, name: str, masks: int, progress: Callable[[int, int, str], None] = no_progress
+    dataset: Dataset, name: str, pairs: int, progress: Callable[[int, int, str], None] = no_progress
 ) -> SplitReport:
-    """Lists all pairs of a split, reads ``masks`` of its masks (0 = all) and decodes a few images, all evenly spaced.
+    """Lists all pairs of a split and decodes ``pairs`` of them (0 = all), evenly spaced.
 
     Raises:
         DatasetError: a file is missing or corrupt, a mask has a wrong size or label.
     """
     split = dataset.split(name)
-    read = Part(split, spaced(len(split), masks or len(split)))
+    read = Part(split, spaced(len(split), pairs or len(split)))
     index = build_mask_index(read, len(dataset.classes), progress)
-    shown = Part(split, spaced(len(split), SHOWN))
-    for i in range(len(shown)):
-        shown.image(i)
-    return SplitReport(name, len(split), index, shown)
+    _decode(read)
+    return SplitReport(name, len(split), index, Part(split, spaced(len(split), SHOWN)))
+
+
+def _decode(split: Part) -> None:
+    def image(i: int) -> None:
+        split.image(i)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        deque(pool.map(image, range(len(split))), maxlen=0)
 
 
 def spaced(total: int, wanted: int) -> tuple[int, ...]:
@@ -72,12 +81,15 @@ def describe(dataset: Dataset, reports: list[SplitReport]) -> str:
     split, from frequent to rare."""
     scored, official = getattr(dataset, "eval_split", "test"), getattr(dataset, "official_images", {})
     lines = [f"{dataset.name}: {len(dataset.classes)} classes, {scored} is scored", ""]
-    lines.append(f"{'split':<8}{'images':>9}{'official':>10}{'masks read':>12}{'ignored':>10}")
+    lines.append(f"{'split':<8}{'images':>9}{'official':>10}{'decoded':>12}{'ignored':>10}")
     for report in reports:
         known = f"{official[report.name]:,}" if report.name in official else "-"
         counts = f"{report.images:>9,}{known:>10}{len(report.index):>12,}"
         lines.append(f"{report.name:<8}{counts}{100 * report.ignored:>9.1f}%")
     lines += _differences(reports, official)
+    if scored not in dataset.splits:
+        others = [f"--eval-split {split}" for split in dataset.splits if split != "train"]
+        lines.append(f"warning: there is no {scored}: runs need {' or '.join([*others, '--holdout PATTERN'])}")
     return "\n".join([*lines, "", *_frequencies(dataset, reports[0])]) + "\n"
 
 

@@ -24,12 +24,15 @@ REMOVED = ".removed"
 def unreferenced(out: Path) -> list[Artefact]:
     """Finished artefacts that no record of the folder refers to.
 
-    A record without a number refers to all that could serve its cell: the next run goes on from there.
+    A record without a number refers to all that could serve its cell: the next run goes on from there. Where no cell
+    has been scored yet, the next run goes on from all that there is.
 
     Raises:
-        StoreError: no store, no records, or a record that cannot be read and so might refer to anything.
+        StoreError: no store, or a record that cannot be read and so might refer to anything.
     """
     found = artefacts(open_store(out))
+    if not any((out / "records").glob("*.json")):
+        return []
     kept = _closed(_named_by_records(out, found), found)
     return [artefact for artefact in found if artefact.key not in kept]
 

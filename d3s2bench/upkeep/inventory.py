@@ -52,7 +52,7 @@ class Artefact:
         if made := self.info.get("created"):
             last = datetime.fromisoformat(made).timestamp()
         else:
-            last = max((moment for _, moment in self._files()), default=time.time())
+            last = max((moment for _, moment in self._files()), default=self.folder.stat().st_mtime)
         return max(0.0, time.time() - last)
 
     def _files(self) -> list[tuple[int, float]]:

@@ -80,16 +80,22 @@ def evaluations(records: Iterable[Json]) -> str:
 
 def looks(records: Iterable[Json]) -> list[tuple[tuple[str, str], tuple[int, int]]]:
     """How often each split has been scored, and with how many configurations: as far as the records know. They may be
-    of several stores, each of which has counted for itself: so there are at least as many as there are numbers."""
-    most: dict[tuple[str, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
-    scored: Counter[tuple[str, str]] = Counter()
+    of several stores, each of which has counted for itself: so there are at least as many as there are numbers. Splits
+    of one name may be of other images, and have been counted apart."""
+    most: dict[tuple[str, str, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
+    scored: Counter[tuple[str, str, str]] = Counter()
     for record in records:
-        split = record["spec"]["dataset"]["name"], record["spec"]["dataset"]["split"]
-        scored[split] += record["status"] == "ok"
-        if said := record["provenance"].get("evaluations"):
+        if said := record["provenance"].get("evaluations"):  # a number that came with the package was no look
+            data = record["spec"]["dataset"]
+            split = data["name"], data["split"], data["fingerprint"]
+            scored[split] += record["status"] == "ok"
             number, configurations = most[split]
             most[split] = max(number, said["number"]), max(configurations, said["configurations"])
-    return [(split, (max(number, scored[split]), other)) for split, (number, other) in sorted(most.items())]
+    total: dict[tuple[str, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for (name, of_it, images), (number, configurations) in most.items():
+        times, with_ = total[name, of_it]
+        total[name, of_it] = times + max(number, scored[name, of_it, images]), with_ + configurations
+    return sorted(total.items())
 
 
 def _evaluations(dataset: str, split: str, number: int, configurations: int) -> str:

@@ -188,7 +188,21 @@ def test_what_is_not_given_leaves_the_file_alone(
 def test_no_repetitions_are_refused(said: Callable[..., Said], made: list[RunConfig], number: str) -> None:
     code, _, err = said("run", "--seeds", number)
     assert (code, made) == (1, [])
-    assert "'seed' is an empty list" in err
+    assert err == f"error: --seeds is {number}: give at least 1\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--seeds", "2", "--seed", "5"), "--seeds N is repetitions 0 to N-1, --seed K repetition K: give one"),
+        (("--dry-run", "--json"), "--dry-run prints a plan, --json the events of a run: give one"),
+    ],
+)
+def test_options_that_exclude_each_other(
+    said: Callable[..., Said], made: list[RunConfig], words: tuple[str, ...], why: str
+) -> None:
+    code, out, err = said("run", *words)
+    assert (code, out, made) == (1, "", []) and err.startswith(f"error: {why}")
 
 
 def test_data_roots(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 from typer.testing import CliRunner
 
-from d3s2bench import D3S2Error
+from d3s2bench import D3S2Error, DatasetError
 from d3s2bench.cli.datasets import datasets_app
 from d3s2bench.datasets.camvid import CamVid
 from d3s2bench.datasets.folder import Folder
@@ -54,7 +55,7 @@ def test_the_report_has_the_numbers_of_the_masks(tmp_path: Path) -> None:
     write_camvid(tmp_path)
     write_mask(tmp_path / "CamVid/trainannot/0016E5_1.png", [10])
     dataset = CamVid(tmp_path)
-    report = inspect_split(dataset, "train", masks=0)
+    report = inspect_split(dataset, "train", pairs=0)
     assert report.ignored == pytest.approx(16 / 48)
     assert report.images_with.tolist() == [1, *[0] * 9, 2]
     assert report.order[:2].tolist() == [10, 0]
@@ -72,13 +73,29 @@ def test_a_release_that_is_whole_and_a_folder_of_ones_own_are_no_matter_of_warni
     write_camvid(tmp_path)
     monkeypatch.setattr(CamVid, "official_images", {"train": 2})
     for dataset in (CamVid(tmp_path), Folder(tiny)):
-        assert "warning" not in describe(dataset, [inspect_split(dataset, "train", masks=0)])
+        assert "warning" not in describe(dataset, [inspect_split(dataset, "train", pairs=0)])
 
 
 def test_so_many_masks_are_read(tmp_path: Path) -> None:
     write_camvid(tmp_path)
-    report = inspect_split(CamVid(tmp_path), "train", masks=1)
+    report = inspect_split(CamVid(tmp_path), "train", pairs=1)
     assert (report.images, len(report.index)) == (2, 1)
+
+
+def test_an_image_that_does_not_decode_is_told_wherever_it_is(tmp_path: Path) -> None:
+    write_camvid(tmp_path)
+    image = tmp_path / "CamVid" / "train" / "0016E5_1.png"
+    image.write_bytes(image.read_bytes()[:45])  # its header is whole
+    inspect_split(CamVid(tmp_path), "train", pairs=1)
+    with pytest.raises(DatasetError, match=r"0016E5_1\.png is corrupt"):
+        inspect_split(CamVid(tmp_path), "train", pairs=0)
+
+
+def test_a_missing_split_that_would_be_scored_is_told(tiny: Path) -> None:
+    shutil.rmtree(tiny / "images" / "test")
+    dataset = Folder(tiny)
+    lines = describe(dataset, [inspect_split(dataset, "train", pairs=1)]).splitlines()
+    assert lines[4] == "warning: there is no test: runs need --eval-split val or --holdout PATTERN"
 
 
 def test_bars_are_logarithmic() -> None:

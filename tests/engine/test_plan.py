@@ -116,7 +116,7 @@ def test_a_held_out_part_of_train_is_scored(plan_of: Any) -> None:
 
 
 def test_development_cannot_be_scored_on_test(plan_of: Any) -> None:
-    with pytest.raises(DatasetError, match="has no split 'test': choose one of train, dev"):
+    with pytest.raises(DatasetError, match="has no split 'test': choose one of dev with --eval-split, or keep"):
         plan_of(holdout={"": "00*"}, eval_split="test")
 
 
@@ -133,6 +133,27 @@ def test_quality_adds_a_judge_of_another_architecture(plan_of: Any) -> None:
 def test_a_judge_like_the_teacher_is_refused(plan_of: Any) -> None:
     with pytest.raises(ConfigError, match="the judge would be a flat like the teacher"):
         plan_of(quality=True, teacher_arch="flat", judge_arch="flat", train_missing=True)
+
+
+def test_a_judge_that_is_given_is_another_than_the_teacher(plan_of: Any, tmp_path: Path) -> None:
+    for arch in ("flat", "deep"):
+        (tmp_path / arch).mkdir()
+        (tmp_path / arch / "teacher.json").write_text(json.dumps({"arch": arch}))
+    flat, deep = str(tmp_path / "flat"), str(tmp_path / "deep")
+    assert plan_of(quality=True, teacher=flat, judge=deep, judge_arch="flat").records
+    for models in ({"teacher": flat, "judge": flat}, {"teacher": deep, "judge_arch": "deep", "train_missing": True}):
+        with pytest.raises(ConfigError, match=r"the judge would be a \w+ like the teacher: give another with --judge"):
+            plan_of(quality=True, **models)
+
+
+@pytest.mark.parametrize(("name", "known"), [("tiyn", False), ("tiny", True), ("", True), ("folder", True)])
+def test_a_holdout_of_a_misspelt_dataset_is_refused(plan_of: Any, name: str, known: bool) -> None:
+    """One that a file holds for other runs is not."""
+    if known:
+        assert plan_of(holdout={name: "00*"})
+    else:
+        with pytest.raises(UnknownNameError, match="unknown dataset of --holdout 'tiyn': did you mean 'tiny'"):
+            plan_of(holdout={name: "00*"})
 
 
 def test_a_missing_judge_names_the_command(plan_of: Any) -> None:
@@ -355,7 +376,7 @@ def test_the_control_is_a_draw_of_chance_whatever_options_random_has(plan_of: An
             "unknown architecture of evaluator 'majority' 'flatt': did you mean 'flat'",
         ),
         ({"dataset": "tinny"}, UnknownNameError, "unknown dataset 'tinny'"),
-        ({"eval_split": "tst"}, DatasetError, "dataset 'tiny' has no split 'tst': choose one of test, train, val"),
+        ({"eval_split": "tst"}, DatasetError, "dataset 'tiny' has no split 'tst': choose one of test, val with"),
         ({"rate": 0.001}, BudgetError, "gives 0 images"),
         ({"rate": 2}, BudgetError, "out of range"),
         (

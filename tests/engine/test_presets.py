@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dataset_trees import write_ade20k
@@ -10,6 +11,7 @@ from dataset_trees import write_ade20k
 from d3s2bench import ConfigError, ModelError
 from d3s2bench.api import plan
 from d3s2bench.config import PRESETS, make_config
+from d3s2bench.errors import UnknownNameError
 from d3s2bench_synthesizers.latent_sources import NETWORK, STABLE_DIFFUSION
 
 ALL = sorted(file.relative_to(PRESETS).with_suffix("").as_posix() for file in PRESETS.rglob("*.yaml"))
@@ -97,3 +99,14 @@ def test_it_is_planned_with_its_controls(ade20k: dict[str, str]) -> None:
     (teacher,) = (node for node in made.nodes.values() if node.stage == "teacher")
     assert teacher.identity["arch"] == "segformer-b4"
     assert teacher.identity["protocol"]["learning_rate"] == 6e-5
+
+
+def test_a_protocol_for_teachers_asks_for_another_than_is_shipped(tmp_path: Path) -> None:
+    def teachers(**given: Any) -> list[str]:
+        made, _ = plan(make_config({"out": str(tmp_path), "train_missing": True, "preset": "smoke", **given}))
+        return [node.stage for node in made.nodes.values() if node.stage == "teacher"]
+
+    assert teachers() == teachers(teacher_protocol={}) == []
+    assert teachers(teacher_protocol={"converged_iterations": 9}) == ["teacher"]
+    with pytest.raises(UnknownNameError, match="unknown protocol key 'nosuch'"):
+        teachers(teacher_protocol={"nosuch": 9})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,10 @@ from d3s2bench.cli.words import age_text, size_text
 from d3s2bench.execution.stages import run_stage, write_failure
 from d3s2bench.files import load_npz, save_npz, write_json
 from d3s2bench.planning.plan import Plan
+from d3s2bench.results.records import read_records
 from d3s2bench.storage.store import Store
 from d3s2bench.upkeep.gc import abandoned, remove, unreferenced
-from d3s2bench.upkeep.inventory import artefacts, dataset_names, in_words
+from d3s2bench.upkeep.inventory import artefacts, dataset_names, in_words, partial_artefacts
 from d3s2bench.upkeep.verify import verify
 
 Made = Callable[..., Plan]
@@ -63,6 +66,24 @@ def test_ls_says_what_everything_is(made: Made, out: Path) -> None:
         assert artefact.key[:12] in text
         assert artefact.bytes == sum(file.stat().st_size for file in artefact.folder.rglob("*") if file.is_file())
         assert 0 <= artefact.age < 60
+
+
+def test_what_was_given_up_before_it_wrote_anything_is_as_old_as_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "store" / "teacher" / "k.partial"
+    (folder / "scratch").mkdir(parents=True)
+    os.utime(folder, (0, time.time() - 500))
+    (given_up,) = partial_artefacts(Store(tmp_path))
+    assert 499 < given_up.age < 600
+
+
+def test_before_a_cell_is_scored_what_is_finished_is_kept(made: Made, out: Path) -> None:
+    made()
+    shutil.rmtree(out / "records")
+    assert "0 artefacts" in said("gc", out)[1]
+    (out / "store" / "teacher" / "x.partial").mkdir(parents=True)
+    assert "1 artefacts" in said("gc", out, "--partial")[1]
+    with pytest.raises(StoreError, match="holds no records yet: no cell has been scored"):
+        list(read_records(out))
 
 
 def test_what_cannot_be_read_is_listed_all_the_same(made: Made, out: Path) -> None:
@@ -266,10 +287,9 @@ def test_a_removal_that_was_killed_is_ended_by_the_next(littered: Path) -> None:
     assert not left.exists()
 
 
-@pytest.mark.parametrize("spoil", [lambda f: f.write_text("{"), lambda f: f.unlink()])
-def test_records_that_cannot_be_read_stop_it(made: Made, out: Path, spoil: Callable[[Path], Any]) -> None:
-    """They might refer to anything."""
-    spoil(record_of(made(), out)[0])
+def test_a_record_that_cannot_be_read_stops_it(made: Made, out: Path) -> None:
+    """It might refer to anything."""
+    record_of(made(), out)[0].write_text("{")
     with pytest.raises(StoreError):
         said("gc", out, "--delete")
     assert len(artefacts(Store(out))) == 3

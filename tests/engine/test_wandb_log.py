@@ -233,6 +233,8 @@ def test_no_logging_says_how_to(record: dict[str, Any], tiny: Path, tmp_path: Pa
     said = capsys.readouterr().err
     assert said == "W&B: not logged; set WANDB_API_KEY or WANDB_MODE, or give --wandb offline\n"
     assert not (tmp_path / "runs" / "wandb").exists()
+    logged(record, tiny, tmp_path / "again", mode="disabled")
+    assert capsys.readouterr().err == "", "it was asked for"
 
 
 @pytest.mark.usefixtures("offline")

@@ -66,6 +66,13 @@ def test_markdown_says_how_often_a_split_was_evaluated() -> None:
     assert "was evaluated" not in Markdown().render(RECORDS)
 
 
+def test_splits_of_one_name_that_are_of_other_images_are_counted_apart() -> None:
+    one, other = record(evaluations=(2, 1)), record(seed=2, evaluations=(3, 2))
+    other["spec"]["dataset"]["fingerprint"] = "0" * 64
+    shipped = record(seed=1)  # which nobody has looked at here
+    assert "was evaluated 5 times, with 3 configurations" in Markdown().render([one, other, shipped])
+
+
 def test_markdown_lists_what_failed_in_one_line_each() -> None:
     bad = record("dfss", miou=None, reason="no | such\n\n# file\x1b[31m")
     text = Markdown().render([*RECORDS, bad])
