@@ -89,6 +89,9 @@ def train(kind: str, config: RunConfig | None = None, save: Path | None = None, 
         StageError: the training failed.
     """
     config, workspace, planner = _start(config, given)
+    if given_one := getattr(config, kind):
+        family = "; which family to train is generator_family" if kind == "generator" else ""
+        raise ConfigError(f"{kind} is '{given_one}', that of one that is there: leave it out to train one{family}")
     if save is not None:
         _check_place(save, config.dataset)
     nodes = [planner.model(kind, dataset) for dataset in config.dataset]

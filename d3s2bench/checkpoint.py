@@ -56,13 +56,12 @@ def train_steps(
     thin = max(iterations // 100, 1)
     for iteration in range(first, iterations):
         loss = step(iteration)
-        now = time.monotonic()
         if iteration % thin == 0:
             curve.append(float(loss))
-        if iteration % thin == 0 or now - told > TELLING:
-            told = now
+        if iteration % thin == 0 or time.monotonic() - told > TELLING:
+            told = time.monotonic()
             context.progress(iteration, iterations, f"loss {curve[-1]:.3f}")
-        if now - saved > pause:
+        if (now := time.monotonic()) - saved > pause:
             curve.seconds = now - started
             save_checkpoint(file, state, iteration + 1, curve)
             saved = time.monotonic()

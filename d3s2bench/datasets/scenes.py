@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -35,6 +36,8 @@ __all__ = [
 SIZE = (WIDTH, HEIGHT)
 SPLITS = {"train": 2000, "val": 200, "test": 400}
 FINGERPRINT = "9f3dbb2eb4e5394766afaf7de22a5170e946c4d9269eff947ed4b6a01eb6b7cb"
+TRUTH = "9fdaace3d535cd9e7e48ddce672ac8201f3110c4c910f434bf4ae2fe03f8c92e"
+"""Digest of the pixels of each class in each mask of test."""
 _GOLDEN = {
     "train": "7588b5fe2cd49270ed1a57ff321116672a715879e8b7b04ca21386043431e0d5",
     "val": "260a868a08001487450e24b771fbde7522d57e2e8b658072cd155a9e9b895528",
@@ -87,6 +90,7 @@ class Scenes:
     palette: ClassVar[tuple[Colour, ...]] = PALETTE
     splits: ClassVar[tuple[str, ...]] = tuple(SPLITS)
     fingerprint: ClassVar[str] = FINGERPRINT
+    truths: ClassVar[Mapping[str, str]] = {"test": TRUTH}
     redistributable: ClassVar[bool] = True
 
     @property

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from d3s2bench.datasets.guarded import TrainAlone
 from d3s2bench.errors import DatasetError, ModelError
@@ -34,7 +35,7 @@ from d3s2bench.results.records import (
 )
 from d3s2bench.seeds import derive_seed
 from d3s2bench.sets.distilled import MANIFEST, DistilledSet, manifest, write_samples
-from d3s2bench.sets.given import check_selection
+from d3s2bench.sets.given import Origin, check_counts, check_selection
 from d3s2bench.sets.mask_index import build_mask_index, load_mask_index, save_mask_index
 from d3s2bench.sets.nearest import nearest_train_images
 from d3s2bench.sets.preview import write_preview
@@ -55,6 +56,13 @@ class Job:
     @property
     def dataset(self) -> Dataset:
         return self.workspace.dataset(self.node.run["dataset"])
+
+    def truth(self, split: str) -> NDArray[np.int64]:
+        """``(N, C)``: pixels of each class in each mask of a split, counted once per process."""
+        key = (self.dataset.fingerprint, split)
+        if key not in _TRUTHS:
+            _TRUTHS[key] = build_mask_index(self.dataset.split(split), len(self.dataset.classes)).counts
+        return _TRUTHS[key]
 
     def component(self, kind: str, described: Json) -> Any:
         return self.workspace.registry.create(kind, described["name"], described["options"])
@@ -79,6 +87,9 @@ _LOADED: dict[tuple[str, str, str], Any] = {}
 """Dataset, role and folder → model, loaded once per process: those of the dataset at hand alone."""
 
 
+_TRUTHS: dict[tuple[str, str], NDArray[np.int64]] = {}
+
+
 def _forget_models_of_others(dataset: str) -> None:
     if others := [key for key in _LOADED if key[0] != dataset]:
         for key in others:
@@ -95,7 +106,7 @@ def _load(workspace: Workspace, kind: str, family: str, folder: Path) -> Any:
 
 def run_stage(node: Node, workspace: Workspace, progress: Progress) -> None:
     """Makes the node's artefact, unless someone else has made it meanwhile."""
-    _set_threads(node)
+    _reset_torch(node)
     reset_peak_memory()
     job = Job(node, workspace, progress)
     if node.stage == "record":
@@ -132,13 +143,12 @@ def called_in(node: Node) -> tuple[str, str] | None:
     return kind, node.run.get("spec", node.run)[part]["name"]
 
 
-def _set_threads(node: Node) -> None:
+def _reset_torch(node: Node) -> None:
+    """Of a stage that computes with it."""
     if threads := numeric_threads(node):
-        import torch
+        from d3s2bench.execution.torch_state import reset_torch
 
-        torch.set_num_threads(threads)
-        if device_of(node).startswith("cuda"):
-            torch.backends.cudnn.allow_tf32 = False  # where a protocol says fp32 it is, as in torch's matrix products
+        reset_torch(threads, device_of(node))
 
 
 def _timed(make: Callable[[Job, Path], Json], job: Job, work: Path) -> dict[str, Any]:
@@ -163,7 +173,7 @@ def _index(job: Job, work: Path) -> Json:
 def _teacher(job: Job, work: Path) -> Json:
     run, train = job.node.run, job.dataset.split("train")
     evaluator = job.component("evaluator", run["evaluator"])
-    context = job.context(derive_seed("train", run["seed"]), work)
+    context = job.context(derive_seed("train", run["seed"]), work, learner=f"evaluator '{run['evaluator']['name']}'")
     model = evaluator.train(train, run["arch"], run["protocol"], context)
     evaluator.save_teacher(model, train, work, context)
     return _trained(job)
@@ -171,7 +181,8 @@ def _teacher(job: Job, work: Path) -> Json:
 
 def _generator(job: Job, work: Path) -> Json:
     family = job.component("generator", job.node.run["generator"])
-    context = job.context(job.node.run["seed"], work)
+    who = f"generator '{job.node.run['generator']['name']}'"
+    context = job.context(job.node.run["seed"], work, learner=who)
     family.train(job.dataset.split("train"), work, context)
     return _trained(job)
 
@@ -227,14 +238,15 @@ def _distil(job: Job, work: Path) -> Json:
     seed = None if synthesizer.deterministic else derive_seed("synthesise", run["seed"])
     who = f"synthesizer '{run['synth']['name']}'"
     context = job.context(seed or 0, work, learner=who)
+    origin = Origin.of(synthesizer, selection, job.dataset.split("train"))
     rows = write_samples(
         work,
-        len(selection.indices) // synthesizer.sources_per_image,
+        len(selection.indices) // origin.per_image,
         lambda start: synthesizer.synthesize(selection, context, start),
         job.dataset.palette,
         job.progress,
         who,
-        synthesizer.sources_per_image,
+        origin,
     )
     (work / MANIFEST).unlink(missing_ok=True)  # of a run that was killed: may be of other images than these
     pairs = DistilledSet.open(work, len(job.dataset.classes))
@@ -330,12 +342,14 @@ def _score(job: Job) -> dict[str, Any]:
     evaluator = job.component("evaluator", spec["evaluator"])
     work = out / "store" / "record" / f"{job.node.key}.partial"
     work.mkdir(parents=True, exist_ok=True)
-    context = job.context(derive_seed("train", spec["seed"]), work)
+    who = f"evaluator '{spec['evaluator']['name']}'"
+    context = job.context(derive_seed("train", spec["seed"]), work, learner=who)
     pairs, set_info = _pairs(run, dataset)
     train_seconds, model = _clocked(lambda: evaluator.train(pairs, spec["arch"], spec["protocol"], context))
     scored = dataset.split(spec["dataset"]["split"])
     evaluations = log_evaluation(out, record_id(job.node.key), spec)
     test_seconds, counts = _clocked(lambda: evaluator.evaluate(model, scored, spec["protocol"], context))
+    check_counts(counts, job.truth(spec["dataset"]["split"]), who)
     provenance = _provenance(run, set_info, context.seed) | {"evaluations": evaluations}
     record = new_record(job.node.key, spec, run["preset"], provenance, job.workspace.device)
     record |= {"status": "ok", "reason": None, "peak_memory": peak_memory()}

@@ -142,7 +142,7 @@ def _listen(lines: queue.SimpleQueue[str]) -> None:
 def _attempt(node: Node, workspace: Workspace, progress: Callable[[int, int, str], None], log: str) -> dict[str, Any]:
     try:
         run_stage(node, workspace, progress)
-    except Exception as error:  # recorded as the reason of the cell; the worker goes on
+    except (Exception, SystemExit) as error:  # recorded as the reason of the cell; the worker goes on
         with suppress(OSError):  # the log may lie on a full disk
             traceback.print_exc()  # its stderr is the log
         places = filter(None, [_own_line(error, node, workspace), f"traceback in logs/{log}"])
@@ -150,7 +150,7 @@ def _attempt(node: Node, workspace: Workspace, progress: Callable[[int, int, str
     return {"error": None}
 
 
-def _own_line(error: Exception, node: Node, workspace: Workspace) -> str | None:
+def _own_line(error: BaseException, node: Node, workspace: Workspace) -> str | None:
     """The last line of the component's own code that a bug came through."""
     called = called_in(node)
     if called is None or isinstance(error, D3S2Error):  # one of ours says itself what to do, and is no bug

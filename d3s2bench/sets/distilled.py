@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from d3s2bench.datasets.pair_size import of_size
 from d3s2bench.errors import DatasetError, StageError
 from d3s2bench.files import file_sha256, image_size, mask_png, png, read_image, read_json, read_mask, write_bytes
-from d3s2bench.sets.given import check_sample, plain_provenance, plain_sources
+from d3s2bench.sets.given import Origin, check_sample, plain_provenance, plain_sources
 from d3s2bench.values import IGNORE, Image, Json, Mask, Sample
 
 MANIFEST = "manifest.json"
@@ -101,15 +101,17 @@ def write_samples(
     palette: tuple[tuple[int, int, int], ...],
     progress: Callable[[int, int, str], None],
     who: str = "the synthesizer",
-    sources_per_image: int = 1,
+    origin: Origin | None = None,
 ) -> list[dict[str, Any]]:
     """Streams samples into ``folder``, from the first that an earlier, killed run did not finish.
 
     Returns a row per sample for the manifest: name, sources, provenance, sha256 of its files.
 
     Raises:
-        StageError: ``who`` gave another number of samples, one that is not as it must be, or no labelled pixel.
+        StageError: ``who`` gave another number of samples, one that is not as it must be or is not of its ``origin``,
+            or no labelled pixel.
     """
+    each = origin.per_image if origin else 1
     rows = _finished(folder / JOURNAL)
     (folder / JOURNAL).parent.mkdir(parents=True, exist_ok=True)
     with (folder / JOURNAL).open("w", encoding="utf-8") as journal:
@@ -117,13 +119,13 @@ def write_samples(
         journal.flush()
         for sample in samples_from(len(rows)) if len(rows) < total else ():
             if len(rows) == total:
-                _refuse(folder, _miscounted(who, f"more than {total}", total, sources_per_image))
-            rows.append(_write_sample(folder, f"{len(rows):06d}", sample, palette, who))
+                _refuse(folder, _miscounted(who, f"more than {total}", total, each))
+            rows.append(_write_sample(folder, len(rows), sample, palette, who, origin))
             journal.write(json.dumps(rows[-1]) + "\n")
             journal.flush()
             progress(len(rows), total, "images")
     if len(rows) != total:
-        _refuse(folder, _miscounted(who, str(len(rows)), total, sources_per_image))
+        _refuse(folder, _miscounted(who, str(len(rows)), total, each))
     if not DistilledSet(folder, len(palette), tuple(row["name"] for row in rows)).labelled:
         _refuse(folder, f"{who} gave no labelled pixel: all masks are {IGNORE} throughout, and nothing can be learnt")
     return rows
@@ -141,10 +143,13 @@ def _refuse(folder: Path, message: str) -> NoReturn:
 
 
 def _write_sample(
-    folder: Path, name: str, sample: Any, palette: tuple[tuple[int, int, int], ...], who: str
+    folder: Path, number: int, sample: Any, palette: tuple[tuple[int, int, int], ...], who: str, origin: Origin | None
 ) -> dict[str, Any]:
+    name = f"{number:06d}"
     it = f"{who}, sample {name}"
     check_sample(sample, len(palette), it)
+    if origin:
+        origin.check(number, sample, it)
     about = {"name": name, "sources": plain_sources(sample, it), "provenance": plain_provenance(sample, it)}
     files = {
         "images": folder / "images" / f"{name}.png",

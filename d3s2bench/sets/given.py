@@ -1,17 +1,21 @@
-"""What a selector or a synthesizer has given, against what it must give. Pillow, NumPy and JSON would refuse most of it
-later, in words that name neither the component nor the remedy."""
+"""What a selector, a synthesizer or an evaluator has given, against what it must give. Pillow, NumPy and JSON would
+refuse some of it later, in words that name neither the component nor the remedy; the rest would give a number."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from operator import index
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
 
 from d3s2bench.errors import StageError
-from d3s2bench.values import IGNORE, Budget, Mask, Sample, Selection
+from d3s2bench.interfaces import Split, Synthesizer
+from d3s2bench.values import IGNORE, Budget, Counts, Mask, Sample, Selection
 
 # --- a selection -----------------------------------------------------------------------------------------------------
 
@@ -25,6 +29,8 @@ def check_selection(found: Any, budget: Budget, who: str) -> None:
     _check_indices(found.indices, budget, who)
     if found.scores is not None and not _fits(found.scores, np.float64, budget.images):
         raise _wrong(f"{who}: its scores must be float64, one per image ({budget.images},)", found.scores)
+    if found.scores is not None and not np.isfinite(found.scores).all():
+        raise StageError(f"{who}: its scores must be finite")
 
 
 def _check_indices(chosen: np.ndarray[Any, Any], budget: Budget, who: str) -> None:
@@ -85,6 +91,66 @@ def plain_provenance(sample: Sample, who: str) -> dict[str, Any]:
             why = f"cannot be written as JSON ({error})"
             raise StageError(f"{who}: its provenance '{key}' {why}: give Python's numbers, text, lists") from error
     return dict(sample.provenance)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The photographs that each sample of a synthesizer is to be made of, and what it may take from them."""
+
+    train: Split
+    chosen: NDArray[np.int64]
+    per_image: int
+    keeps_mask: bool
+
+    @classmethod
+    def of(cls, synthesizer: Synthesizer, selection: Selection, train: Split) -> Origin:
+        return cls(train, selection.indices, synthesizer.sources_per_image, synthesizer.preserves_mask)
+
+    def check(self, number: int, sample: Sample, who: str) -> None:
+        """Raises StageError for other sources than were chosen for the sample, for one that is larger than any of them,
+        and for another mask where ``who`` says that it keeps it."""
+        wanted = self.chosen[number * self.per_image : (number + 1) * self.per_image].tolist()
+        if (said := plain_sources(sample, who)) != wanted:
+            raise StageError(f"{who}: its sources are {said}, chosen for it were {wanted}")
+        masks = [self.train.mask(i) for i in wanted]
+        if sample.mask.size > (most := max(mask.size for mask in masks)):
+            larger = f"it has {sample.mask.size} pixels, the largest photograph that it is made of {most}"
+            raise StageError(f"{who}: {larger}: a rate counts images, so none may be larger")
+        if self.keeps_mask and not np.array_equal(sample.mask, resized(masks[0], sample.mask.shape)):
+            raise StageError(f"{who}: it says that it preserves the mask, but this one is not that of {wanted[0]}")
+
+
+def resized(mask: Mask, shape: tuple[int, ...]) -> Mask:
+    """With nearest neighbour, to (H, W)."""
+    if mask.shape == shape:
+        return mask
+    return np.asarray(Pillow.fromarray(mask).resize((shape[1], shape[0]), Pillow.Resampling.NEAREST))
+
+
+# --- counts ----------------------------------------------------------------------------------------------------------
+
+
+def check_counts(found: Any, truth: NDArray[np.int64], who: str) -> None:
+    """Raises StageError when ``who``, an evaluator, has not counted each labelled pixel of the scored split once.
+
+    ``truth``, ``(N, C)``, has the pixels of each class in each mask.
+    """
+    if not isinstance(found, Counts):
+        raise _wrong(f"{who} must return Counts", found)
+    images, classes = truth.shape
+    if not _fits(found.confusion, np.int64, images, classes, classes):
+        shape = f"({images}, {classes}, {classes})"
+        raise _wrong(
+            f"{who}: its counts must be a NumPy int64 array {shape}, image by truth by prediction", found.confusion
+        )
+    if (found.confusion < 0).any():
+        raise StageError(f"{who}: its counts hold negative numbers")
+    if len(wrong := np.argwhere(found.confusion.sum(axis=2) != truth)):
+        i, c = wrong[0].tolist()
+        counted = (
+            f"it counted {found.confusion[i, c].sum()} pixels of class {c} in image {i}, its mask has {truth[i, c]}"
+        )
+        raise StageError(f"{who}: {counted}: predictions are scored at the size of the mask, all labelled pixels")
 
 
 # --- both ------------------------------------------------------------------------------------------------------------

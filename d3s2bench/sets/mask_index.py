@@ -56,4 +56,6 @@ def save_mask_index(index: MaskIndex, folder: Path) -> None:
 
 def load_mask_index(folder: Path) -> MaskIndex:
     stored = load_npz(folder / "index.npz")
+    for array in stored.values():
+        array.setflags(write=False)  # what a selector changes would be counted afterwards
     return MaskIndex(stored["counts"], stored["pixels"])

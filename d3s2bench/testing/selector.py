@@ -34,7 +34,8 @@ class SelectorContract(Contract):
     def select(self, split: TinySplit | Reordered, kept: int, seed: int = 0, device: str = "cpu") -> Selection:
         context = tiny_context(self.component, TinyDataset(split), seed, device)
         budget = Budget(kept, len(split), kept / len(split))
-        chosen: Selection = self.component.select(split.index(), budget, context)
+        chosen = self.component.select(split.index(), budget, context)
+        assert isinstance(chosen, Selection), f"it must return a Selection, not {type(chosen).__name__}"
         return chosen
 
     @tried

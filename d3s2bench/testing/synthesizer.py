@@ -8,13 +8,13 @@ from weakref import ref
 
 import numpy as np
 import pytest
-from PIL import Image as Pillow
 
 from d3s2bench.interfaces import Synthesizer
+from d3s2bench.sets.given import resized
 from d3s2bench.testing.base import DEVICES, Contract, prepare
 from d3s2bench.testing.models import tiny_context
 from d3s2bench.testing.tiny import CLASSES, TinyDataset, TinySplit
-from d3s2bench.values import IGNORE, Json, Mask, Sample, Selection
+from d3s2bench.values import IGNORE, Json, Sample, Selection
 
 OUTPUTS = 3
 MANY = 32
@@ -72,7 +72,7 @@ class SynthesizerContract(Contract):
             pytest.skip("it does not say that it preserves_mask")
         split = self.split()
         for sample in self.samples():
-            source = _resized(split.mask(sample.sources[0]), sample.mask.shape)
+            source = resized(split.mask(sample.sources[0]), sample.mask.shape)
             assert np.array_equal(sample.mask, source), "it says that it preserves the mask, but this one has changed"
 
     def test_the_same_seed_gives_the_same_bytes(self) -> None:
@@ -108,12 +108,6 @@ class SynthesizerContract(Contract):
     def test_it_computes_where_it_is_told(self, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
         prepare(device, self.component, monkeypatch)
         assert len(self.samples(device=device)) == OUTPUTS
-
-
-def _resized(mask: Mask, shape: tuple[int, ...]) -> Mask:
-    if mask.shape == shape:
-        return mask
-    return np.asarray(Pillow.fromarray(mask).resize((shape[1], shape[0]), Pillow.Resampling.NEAREST))
 
 
 def _no_json(value: Json) -> str | None:

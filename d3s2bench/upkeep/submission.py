@@ -18,7 +18,7 @@ from typing import Any
 from d3s2bench.errors import ConfigError, StoreError
 from d3s2bench.files import folder_under_name, write_json
 from d3s2bench.results.records import now, read_records, versions
-from d3s2bench.upkeep.submission_claims import false_claim
+from d3s2bench.upkeep.submission_claims import false_claim, foreign_truth
 from d3s2bench.upkeep.submission_columns import column_of, incomplete, method_of, unlike_others
 from d3s2bench.upkeep.submission_counts import Checked, checked_record
 from d3s2bench.upkeep.submission_folder import (
@@ -93,4 +93,5 @@ def check(folder: Path, repetitions: int = 5) -> list[Problem]:
         except Exception as error:  # a stranger's file may make anything fail
             problems.append(Problem(file.name, str(error) or type(error).__name__))
     problems += [Problem(found.file, why) for found in records if (why := false_claim(found.record))]
+    problems += [Problem(found.file, why) for found in records if (why := foreign_truth(found))]
     return [*problems, *unlike_others(records), *incomplete([found.record for found in records], repetitions)]

@@ -20,6 +20,7 @@ from d3s2bench.results.records import COMPONENTS, told
 from d3s2bench.seeds import derive_seed
 from d3s2bench.upkeep.rerun import PROGRAMS
 from d3s2bench.upkeep.submission_columns import MODELS
+from d3s2bench.upkeep.submission_counts import Checked
 from d3s2bench.upkeep.submission_folder import wrong_time
 from d3s2bench.values import Budget, Json
 
@@ -157,6 +158,17 @@ def _wrong_fingerprint(record: Json) -> str | None:
     if held_out:
         known = HeldOut(dataset, held_out).fingerprint
     return None if data["fingerprint"] == known else f"its dataset is not {data['name']}: the fingerprint differs"
+
+
+def foreign_truth(found: Checked) -> str | None:
+    """Where the masks of the scored split are fixed by the dataset's code."""
+    data = found.record["spec"]["dataset"]
+    known = getattr(_loaded("dataset", data["name"]), "truths", {}).get(data["split"])
+    if known is None or found.truth == known:
+        return None
+    return (
+        f"its labelled pixels per image and class are not those of {data['name']}/{data['split']}: is all of it scored?"
+    )
 
 
 def _wrong_budget(record: Json) -> str | None:

@@ -113,7 +113,7 @@ def column_of(spec: Json) -> tuple[Any, ...]:
     """Its name first; equal for records that one column of a leaderboard compares."""
     dataset = spec["dataset"]
     name = f"{dataset['name']} {100 * spec['rate']:g} % {spec['arch']}"
-    return name, dataset["fingerprint"], dataset["split"], spec["protocol_hash"]
+    return name, dataset["fingerprint"], dataset["split"], spec["evaluator"]["name"], spec["protocol_hash"]
 
 
 def method_of(record: Json) -> str:

@@ -12,10 +12,11 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from d3s2bench.errors import StoreError
+from d3s2bench.discovery import check_name
+from d3s2bench.errors import PluginError, StoreError
 from d3s2bench.files import digest, load_npz
 from d3s2bench.metrics import scores
-from d3s2bench.results.records import TOLERANCE, read_record
+from d3s2bench.results.records import COMPONENTS, TOLERANCE, read_record
 from d3s2bench.upkeep.submission_folder import LARGEST_COUNTS
 from d3s2bench.values import Json
 
@@ -33,7 +34,7 @@ class Checked:
     counts: str
     """Of all counts."""
     truth: str
-    """Of the labelled pixels per image and class, which no prediction changes."""
+    """Of the labelled pixels per image and class, which no prediction changes: :func:`truth_digest`."""
     train_share: str
     """Of the share of each class in the train split."""
 
@@ -54,7 +55,7 @@ def checked_record(file: Path) -> Checked:
             raise StoreError(wrong)
     per_image = counts["per_image"]
     truth, share = per_image.sum(axis=-1), counts.get("train_share", np.zeros(0))
-    return Checked(record, _digest(per_image, np.int64), _digest(truth, np.int64), _digest(share, np.float64))
+    return Checked(record, _digest(per_image, np.int64), truth_digest(truth), _digest(share, np.float64))
 
 
 def _wrong_head(record: Json, file: Path) -> str | None:
@@ -64,16 +65,26 @@ def _wrong_head(record: Json, file: Path) -> str | None:
         return f"its status is '{record['status']}': only finished records can be submitted"
     if record["confusion"]["path"] != f"{file.stem}.npz":
         return f"its counts are in {record['confusion']['path']}: they must be its own, {file.stem}.npz"
-    if wrong := _changed_nothing(record["spec"]):
+    if wrong := _no_name(record["spec"]) or _changed_nothing(record["spec"]):
         return wrong
     if record["spec"]["protocol_hash"] != digest(record["spec"]["protocol"]):
         return "its protocol_hash is not the digest of its protocol"
     return None
 
 
+def _no_name(spec: Json) -> str | None:
+    """What looks like the name of another method, as one with a space behind it does, is none."""
+    for part in COMPONENTS:
+        try:
+            check_name(spec[part]["name"])
+        except PluginError as error:
+            return f"its {part}: {error}"
+    return None
+
+
 def _changed_nothing(spec: Json) -> str | None:
     """An option that is said to be changed must be there: tables name a method by it."""
-    for part in ("selector", "synth", "evaluator"):
+    for part in COMPONENTS:
         if unknown := set(spec[part].get("changed", ())) - spec[part]["options"].keys():
             return f"its {part} says that the option {min(unknown)} was changed, which it does not have"
     return None
@@ -89,6 +100,11 @@ def _load(file: Path) -> Arrays:
     if size > LARGEST_COUNTS:
         raise StoreError(f"{file.name} unpacks to {size} bytes: at most {LARGEST_COUNTS} are read")
     return load_npz(file)
+
+
+def truth_digest(truth: NDArray[np.int64]) -> str:
+    """Of ``(N, C)``, the pixels of each class in each mask of a split."""
+    return _digest(truth, np.int64)
 
 
 def _digest(values: NDArray[Any], kind: type[np.generic]) -> str:

@@ -114,6 +114,12 @@ class Row:
         images: int = next(iter(self.records.values()))["budget"]["images"]
         return images
 
+    @cached_property
+    def pixels_per_image(self) -> float:
+        """0 where a record does not say it."""
+        budget = next(iter(self.records.values()))["budget"]
+        return float(budget["pixels"] / budget["images"]) if budget["pixels"] and budget["images"] else 0.0
+
     @property
     def synth_options(self) -> Json:
         """All of them, defaults among them."""

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from d3s2bench_leaderboards.comparisons import Comparison
     from d3s2bench_leaderboards.names import Names
     from d3s2bench_leaderboards.quality import Quality
-    from d3s2bench_leaderboards.rows import Row, Setting
+    from d3s2bench_leaderboards.rows import Part, Row, Setting
     from d3s2bench_leaderboards.stability import Agreement, Ranked, Stability
 
 TESTS = """\
 Over the n repetitions that both have: mean paired difference, p of the two-sided sign-flip test, which holds the test
 images fixed, and p corrected among the methods of one dataset, rate, architecture and protocol (Holm). Better: the
 share of all pairs of repetitions, common or not, in which the method is above random + real (ties half)."""
+CELL = "{selector} + {synth}, {labels} labels ({dataset}, {rate}, {arch})"
+LARGER = 1.5
+"""Photographs differ in size, and a selection may be of large ones."""
 TOO_FEW = " †: so few repetitions cannot show a difference, whatever it is."
 GAINS = """\
 Δ mIoU: paired over n repetitions, with the 95 % t interval over repetitions; it does not contain the choice of the test
@@ -47,8 +50,26 @@ def replaced(number: int) -> str:
 
 
 def mixed(rows: Sequence[Row], named: Names) -> str:
-    """What was made by different code or on different processors, and is compared all the same."""
-    return " ".join(filter(None, [_code(rows, named), _processors(rows, named)]))
+    """What was made by different code, on different processors or of larger images, and is compared all the same."""
+    return " ".join(filter(None, [_code(rows, named), _processors(rows, named), _larger(rows, named)]))
+
+
+def _larger(rows: Sequence[Row], named: Names) -> str:
+    """A rate counts images: sets whose images are larger than photographs hold more than it says."""
+    photographs: dict[Part, float] = defaultdict(float)
+    for row in rows:
+        if row.setting.synth.name == "real":
+            photographs[row.setting.dataset] = max(photographs[row.setting.dataset], row.pixels_per_image)
+    told = []
+    for row in rows:
+        usual = photographs.get(row.setting.dataset, 0.0)
+        if usual and row.pixels_per_image > LARGER * usual:
+            told.append(f"{CELL.format(**_in_words(row, named))}: {row.pixels_per_image / usual:.1f} times")
+    return f"More pixels per image than photographs have: {'; '.join(told)}." if told else ""
+
+
+def _in_words(row: Row, named: Names) -> dict[str, str]:
+    return {**named[row.setting], "rate": cells.percent(row.setting.rate)}
 
 
 def _processors(rows: Iterable[Row], named: Names) -> str:
@@ -69,8 +90,7 @@ def _code(rows: Iterable[Row], named: Names) -> str:
     found = [row for row in rows if len(row.versions) > 1]
     if not found:
         return ""
-    cell = "{selector} + {synth}, {labels} labels ({dataset}, {rate}, {arch})"
-    told = (cell.format(**named[row.setting], rate=cells.percent(row.setting.rate)) for row in found)
+    told = (CELL.format(**_in_words(row, named)) for row in found)
     return f"Repetitions of different code: {'; '.join(told)}. Run the older ones again."
 
 

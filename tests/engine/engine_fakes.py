@@ -43,6 +43,7 @@ def register_selectors() -> list[Component]:
         for name, cls in {
             "first": "First",
             "fails": "Fails",
+            "quits": "Quits",
             "killed": "Killed",
             "greedy": "Greedy",
             "loud": "Loud",
@@ -129,6 +130,12 @@ WENT_WRONG = r"RuntimeError: it went wrong \(engine_fakes\.py:\d+, traceback in 
 class Fails(First):
     def select(self, index: MaskIndex, budget: Budget, context: Context) -> Selection:
         raise RuntimeError("it went\nwrong")
+
+
+@dataclass(frozen=True)
+class Quits(First):
+    def select(self, index: MaskIndex, budget: Budget, context: Context) -> Selection:
+        raise SystemExit(3)
 
 
 @dataclass(frozen=True)

@@ -313,6 +313,18 @@ def test_leaderboard_takes_axes_metric_order_and_filters(said: Callable[..., Sai
     assert said("leaderboard", records, "--sort", "scor")[0] == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("generator", "leave it out to train one; which family to train is generator_family"),
+        ("teacher", "leave it out to train one"),
+    ],
+)
+def test_who_trains_a_model_gives_none(said: Callable[..., Said], tmp_path: Path, kind: str, why: str) -> None:
+    code, _, err = said("train", kind, "--set", f"{kind}=mine", "--out", tmp_path / "runs")
+    assert (code, err) == (1, f"error: {kind} is 'mine', that of one that is there: {why}\n")
+
+
 @pytest.mark.parametrize("kind", ["teacher", "generator"])
 def test_train_passes_on_where_to_save(said: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     calls: list[Any] = []

@@ -12,7 +12,8 @@ import pytest
 from engine_fakes import fake_config, planner_of, use_fakes
 from small_run import by_stage, record_of, small_run
 
-from d3s2bench import Budget, Context, Dataset, DatasetError, Selection, StageError
+from d3s2bench import Budget, Context, Counts, Dataset, DatasetError, Selection, StageError
+from d3s2bench.config import make_config
 from d3s2bench.datasets.guarded import TrainAlone
 from d3s2bench.execution import stages
 from d3s2bench.execution.stages import Job, run_stage
@@ -21,6 +22,7 @@ from d3s2bench.planning.plan import Node
 from d3s2bench.sets.given import check_selection
 from d3s2bench.storage import store as storage
 from d3s2bench.workspace import Workspace
+from d3s2bench_synthesizers.pixel_family import PixelFamily
 
 
 class Killed(BaseException):
@@ -87,6 +89,52 @@ def test_a_method_that_reads_another_split_than_train_is_refused(
     said = f"^{who} reads the split '{split}': a method may learn from train alone$"
     with pytest.raises(StageError, match=said):
         small_run(monkeypatch, tiny, tmp_path, synth="noisy")
+
+
+@pytest.mark.parametrize("given", [{"synth": "real"}, {"synth": "taught"}], ids=["student", "teacher"])
+def test_an_evaluator_learns_from_train_alone(
+    monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path, given: dict[str, str]
+) -> None:
+    def reads(self: Any, pairs: Any, arch: str, protocol: Any, context: Context) -> Any:
+        return context.dataset.split("test").image(0)
+
+    monkeypatch.setattr(engine_fakes.Majority, "train", reads)
+    with pytest.raises(
+        StageError, match=r"^evaluator 'majority' reads the split 'test': a method may learn from train"
+    ):
+        small_run(monkeypatch, tiny, tmp_path, **given)
+
+
+def test_a_generator_learns_from_train_alone(monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path) -> None:
+    monkeypatch.setattr(PixelFamily, "train", lambda self, split, folder, context: context.dataset.split("test"))
+    config = make_config({"dataset": "tiny", "data_root": {"tiny": str(tiny)}, "out": str(tmp_path)})
+    planner = engine_fakes.planner_of(config)
+    with pytest.raises(StageError, match=r"^generator 'pixel' reads the split 'test': a method may learn from train"):
+        run_stage(planner.model("generator", "tiny"), planner.workspace, lambda *_: None)
+
+
+def test_wrong_counts_give_no_number(monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path) -> None:
+    evaluate = engine_fakes.Majority.evaluate
+
+    def half(self: Any, *given: Any) -> Counts:
+        return Counts(evaluate(self, *given).confusion[:3])
+
+    monkeypatch.setattr(engine_fakes.Majority, "evaluate", half)
+    with pytest.raises(StageError, match=r"evaluator 'majority': its counts must be a NumPy int64 array \(6, 4, 4\)"):
+        small_run(monkeypatch, tiny, tmp_path)
+    assert not list((tmp_path / "records").glob("*.npz"))
+
+
+def test_what_a_selector_is_given_cannot_be_changed(
+    monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path
+) -> None:
+    def select(self: Any, index: Any, budget: Budget, context: Context) -> Selection:
+        index.counts[:] = 0
+        return Selection(np.arange(budget.images))
+
+    monkeypatch.setattr(engine_fakes.First, "select", select)
+    with pytest.raises(ValueError, match="read-only"):
+        small_run(monkeypatch, tiny, tmp_path)
 
 
 def test_a_method_sees_all_else_of_the_dataset(tiny: Path, tmp_path: Path) -> None:

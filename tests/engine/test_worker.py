@@ -81,6 +81,13 @@ def test_a_failing_stage_is_one_line_and_the_worker_goes_on(worker: Worker, tiny
     worker.run(message(nodes(planned(tiny, tmp_path / "runs"))["selection"]), silent)
 
 
+def test_a_component_that_exits_is_no_dead_worker(worker: Worker, tiny: Path, tmp_path: Path) -> None:
+    index, selection, _ = planned(tiny, tmp_path / "runs", selector="quits").nodes.values()
+    worker.run(message(index), silent)
+    with pytest.raises(StageError, match=r"^SystemExit: 3 \(engine_fakes\.py:\d+, traceback in logs/"):
+        worker.run(message(selection), silent)
+
+
 def test_our_own_error_is_passed_on_as_it_is(worker: Worker, tiny: Path, tmp_path: Path) -> None:
     plan = planned(tiny, tmp_path / "runs", selector="greedy")
     worker.run(message(nodes(plan)["index"]), silent)

@@ -66,6 +66,17 @@ def test_markdown_says_how_often_a_split_was_evaluated() -> None:
     assert "was evaluated" not in Markdown().render(RECORDS)
 
 
+def test_images_that_are_larger_than_photographs_are_told() -> None:
+    strips, tiles = record("random", "strips"), record("random", "tiles")
+    photographs = record("random", "real")
+    for each, times in ((photographs, 1), (strips, 4), (tiles, 1)):
+        each["budget"] |= {"images": 20, "pixels": 20 * 6144 * times}
+    text = Markdown().render([strips, tiles, photographs])
+    said = "More pixels per image than photographs have: random + strips, hard labels (scenes, 1 %, unet): 4.0 times."
+    assert said in text and "tiles, hard" not in text
+    assert "More pixels" not in Markdown().render([tiles, photographs])
+
+
 def test_splits_of_one_name_that_are_of_other_images_are_counted_apart() -> None:
     one, other = record(evaluations=(2, 1)), record(seed=2, evaluations=(3, 2))
     other["spec"]["dataset"]["fingerprint"] = "0" * 64
