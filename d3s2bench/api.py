@@ -12,7 +12,7 @@ from d3s2bench.config import RunConfig, make_config
 from d3s2bench.errors import ConfigError, StageError, StoreError
 from d3s2bench.execution.events import Distilled, Tabled, Tell, untold
 from d3s2bench.execution.runner import Order, Outcome, execute
-from d3s2bench.files import digest, file_sha256, read_json
+from d3s2bench.files import digest, file_sha256, folder_sha256, read_json
 from d3s2bench.observers import Observers
 from d3s2bench.planning.configured import unversioned
 from d3s2bench.planning.plan import Node, Plan
@@ -92,20 +92,22 @@ def train(kind: str, config: RunConfig | None = None, save: Path | None = None, 
     if given_one := getattr(config, kind):
         family = "; which family to train is generator_family" if kind == "generator" else ""
         raise ConfigError(f"{kind} is '{given_one}', that of one that is there: leave it out to train one{family}")
-    if save is not None:
-        _check_place(save, config.dataset)
     nodes = [planner.model(kind, dataset) for dataset in config.dataset]
-    _execute_or_raise(planner.plan, config, workspace)
     folders = [workspace.store.path(kind, node.key) for node in nodes]
+    if save is not None:
+        _check_place(save, config.dataset, folders[0])
+    _execute_or_raise(planner.plan, config, workspace)
     if save is not None:
         shutil.copytree(folders[0], save, dirs_exist_ok=True)
     return folders
 
 
-def _check_place(save: Path, datasets: list[str]) -> None:
-    """Before a training, not after it."""
+def _check_place(save: Path, datasets: list[str], made: Path) -> None:
+    """Before a training, not after it. What the same command has saved there before is no hindrance."""
     if len(datasets) > 1:
         raise ConfigError(f"--save {save} is one folder for {', '.join(datasets)}: train one dataset at a time")
+    if made.is_dir() and save.is_dir() and folder_sha256(save) == folder_sha256(made):
+        return
     if save.exists() and (not save.is_dir() or any(save.iterdir())):
         raise StoreError(f"{save} is not empty: what is there would mix with what is made, give another --save")
 
@@ -130,6 +132,8 @@ def _start(config: RunConfig | None, given: dict[str, Any]) -> tuple[RunConfig, 
         workspace.registry.require_healthy()
     workspace.store.prepare()
     workspace.registry.find("executor", config.executor)
+    for name in config.observer:
+        workspace.registry.find("observer", name)
     if config.executor == "inline":  # the machine that others work on has devices of its own
         workspace.check_device()
     planner = Planner(config, workspace)

@@ -15,6 +15,7 @@ from tiny_dataset import write_tiny_dataset
 from d3s2bench import ConfigError, StoreError, run
 from d3s2bench.api import train
 from d3s2bench.config import make_config
+from d3s2bench.files import folder_sha256
 from d3s2bench.results.records import read_records, recomputed_miou
 
 pytestmark = pytest.mark.xdist_group("run")  # one finished run serves them all
@@ -192,6 +193,17 @@ def test_a_model_is_saved_to_one_folder_that_is_empty(tiny: Path, tmp_path: Path
         train("teacher", make_config({**given, "dataset": ["tiny"]}), save=tmp_path / "models")
     with pytest.raises(ConfigError, match="is one folder for tiny, scenes: train one dataset at a time"):
         train("teacher", make_config({**given, "dataset": ["tiny", "scenes"]}), save=tmp_path / "new")
+
+
+def test_the_same_command_saves_a_model_again(tiny: Path, tmp_path: Path) -> None:
+    given = {"out": str(tmp_path / "runs"), "data_root": {"tiny": str(tiny)}, "dataset": ["tiny"]}
+    config = make_config({**given, "teacher_protocol": {"converged_iterations": 2}})
+    for _ in range(2):
+        (made,) = train("teacher", config, save=tmp_path / "models")
+    assert folder_sha256(made) == folder_sha256(tmp_path / "models")
+    (tmp_path / "models" / "more").touch()
+    with pytest.raises(StoreError, match=r"models is not empty"):
+        train("teacher", config, save=tmp_path / "models")
 
 
 def test_two_runs_on_one_folder_share_the_work(finished: Path, tmp_path: Path) -> None:
