@@ -101,19 +101,23 @@ class Origin:
     chosen: NDArray[np.int64]
     per_image: int
     keeps_mask: bool
+    generative: bool
+    """A generator paints at a size of its own; what is taken from photographs is no larger than they."""
 
     @classmethod
-    def of(cls, synthesizer: Synthesizer, selection: Selection, train: Split) -> Origin:
-        return cls(train, selection.indices, synthesizer.sources_per_image, synthesizer.preserves_mask)
+    def of(cls, made_by: Synthesizer, selection: Selection, train: Split) -> Origin:
+        each = made_by.sources_per_image
+        return cls(train, selection.indices, each, made_by.preserves_mask, made_by.generative)
 
     def check(self, number: int, sample: Sample, who: str) -> None:
-        """Raises StageError for other sources than were chosen for the sample, for one that is larger than any of them,
-        and for another mask where ``who`` says that it keeps it."""
+        """Raises StageError for other sources than were chosen for the sample, for one that is taken from them and is
+        larger than any of them, and for another mask where ``who`` says that it keeps it."""
         wanted = self.chosen[number * self.per_image : (number + 1) * self.per_image].tolist()
         if (said := plain_sources(sample, who)) != wanted:
             raise StageError(f"{who}: its sources are {said}, chosen for it were {wanted}")
         masks = [self.train.mask(i) for i in wanted]
-        if sample.mask.size > (most := max(mask.size for mask in masks)):
+        most = max(mask.size for mask in masks)
+        if sample.mask.size > most and not self.generative:
             larger = f"it has {sample.mask.size} pixels, the largest photograph that it is made of {most}"
             raise StageError(f"{who}: {larger}: a rate counts images, so none may be larger")
         if self.keeps_mask and not np.array_equal(sample.mask, resized(masks[0], sample.mask.shape)):

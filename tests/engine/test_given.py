@@ -89,7 +89,7 @@ def test_a_wrong_number_says_how_many_images_make_one(tmp_path: Path) -> None:
             lambda start: iter(samples),
             PALETTE,
             no_progress,
-            origin=Origin(TinySplit(4), np.arange(4), 2, False),
+            origin=Origin(TinySplit(4), np.arange(4), 2, False, False),
         )
 
 
@@ -151,12 +151,18 @@ def of(*sources: int, mask: Any = None, scale: int = 1) -> Sample:
 def test_a_sample_is_of_what_was_chosen_for_it(
     number: int, sample: Sample, per_image: int, keeps: bool, said: str | None
 ) -> None:
-    origin = Origin(TRAIN, CHOSEN, per_image, keeps)
+    origin = Origin(TRAIN, CHOSEN, per_image, keeps, generative=False)
     if said is None:
         origin.check(number, sample, "it")
     else:
         with pytest.raises(StageError, match=f"^it{said}"):
             origin.check(number, sample, "it")
+
+
+def test_a_generator_paints_at_a_size_of_its_own() -> None:
+    mask = TRAIN.mask(4)
+    larger = of(4, mask=resized(mask, (4 * mask.shape[0], 4 * mask.shape[1])))
+    Origin(TRAIN, CHOSEN, 1, keeps_mask=True, generative=True).check(0, larger, "it")
 
 
 # --- counts ----------------------------------------------------------------------------------------------------------
