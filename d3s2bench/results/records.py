@@ -43,6 +43,7 @@ def versions(device: str = "cpu") -> dict[str, str]:
         "python": sys.version.split()[0],
         **{package: _version(package) for package in PACKAGES},
         "cpu": _instructions(),
+        "processor": _processor(Path("/proc/cpuinfo")),
         **(_gpu(device) if device.startswith("cuda") else {}),
     }
 
@@ -69,6 +70,19 @@ def _instructions() -> str:
     torch: a record would then depend on whether the process that writes it has imported it."""
     chosen = os.environ.get("ATEN_CPU_CAPABILITY", "").upper()
     return f"{platform.machine()} {chosen or _vectors(Path('/proc/cpuinfo'))}".strip()
+
+
+@lru_cache
+def _processor(cpuinfo: Path) -> str:
+    """Vendor, family and model, as ``GenuineIntel 6-207``: libraries choose by them, too, and two processors with the
+    same vector instructions gave different numbers. Nothing where Linux does not say."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    known = [told.get(key, "") for key in ("vendor_id", "cpu family", "model")]
+    return "{} {}-{}".format(*known) if all(known) else ""
 
 
 def _vectors(cpuinfo: Path) -> str:

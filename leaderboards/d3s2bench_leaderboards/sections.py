@@ -78,11 +78,14 @@ def _processors(rows: Iterable[Row], named: Names) -> str:
     for row in rows:
         place = named[row.setting]["dataset"], named[row.setting]["arch"], row.setting.protocol[:8]
         for record in row.records.values():
-            versions = record["versions"]
-            kinds[place] |= {kind for kind in [versions.get("gpu", versions.get("cpu"))] if kind}
+            kinds[place] |= {kind for kind in [_processor(record["versions"])] if kind}
     found = [(place, sorted(each)) for place, each in sorted(kinds.items()) if len(each) > 1]
     told = "; ".join(f"{', '.join(each)} ({dataset}, {arch}, {protocol})" for (dataset, arch, protocol), each in found)
     return f"Different processors, whose numbers differ for the same seed: {told}." if told else ""
+
+
+def _processor(versions: Json) -> str:
+    return str(versions.get("gpu") or f"{versions.get('cpu', '')} {versions.get('processor', '')}".strip())
 
 
 def _code(rows: Iterable[Row], named: Names) -> str:

@@ -18,6 +18,7 @@ from hypothesis.extra.numpy import arrays
 from d3s2bench import Counts, StoreError
 from d3s2bench.results.records import (
     SCHEMA,
+    _processor,
     find_references,
     import_reference,
     new_record,
@@ -213,6 +214,21 @@ def test_a_copy_that_is_stopped_leaves_no_half_counts(tmp_path: Path, monkeypatc
     with pytest.raises(OSError, match="No space left"):
         import_reference(file, out)
     assert not list((out / "records").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("vendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 207\nmodel name\t: Intel\n", "GenuineIntel 6-207"),
+        ("BogoMIPS\t: 50.00\nFeatures\t: fp asimd\n", ""),
+        (None, ""),
+    ],
+)
+def test_a_record_names_the_processor(tmp_path: Path, text: str | None, told: str) -> None:
+    if text:
+        (tmp_path / "cpuinfo").write_text(text)
+    assert _processor(tmp_path / "cpuinfo") == told
+    assert versions()["processor"] == _processor(Path("/proc/cpuinfo"))
 
 
 @pytest.mark.skipif(platform.system() != "Linux", reason="elsewhere the instructions are not told")

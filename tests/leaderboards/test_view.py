@@ -118,6 +118,9 @@ def test_numbers_of_different_processors_are_told(form: Any) -> None:
     assert "Different processors" not in form().render(records)
     records[1]["versions"]["gpu"] = "H200"
     assert "AVX2, H200 (scenes, unet, " in form().render(records)
+    for each, model in zip(records, ("6-143", "6-207", "6-207"), strict=True):
+        each["versions"] = {**each["versions"], "cpu": "AVX512", "gpu": "", "processor": model}
+    assert "AVX512 6-143, AVX512 6-207 (scenes, unet, " in form().render(records)
 
 
 @pytest.mark.parametrize(
