@@ -34,7 +34,7 @@ class Checked:
     counts: str
     """Of all counts."""
     truth: str
-    """Of the labelled pixels per image and class, which no prediction changes: :func:`truth_digest`."""
+    """Of the labelled pixels per image and class, which no prediction changes."""
     train_share: str
     """Of the share of each class in the train split."""
 
@@ -55,7 +55,7 @@ def checked_record(file: Path) -> Checked:
             raise StoreError(wrong)
     per_image = counts["per_image"]
     truth, share = per_image.sum(axis=-1), counts.get("train_share", np.zeros(0))
-    return Checked(record, _digest(per_image, np.int64), truth_digest(truth), _digest(share, np.float64))
+    return Checked(record, _digest(per_image, np.int64), _digest(truth, np.int64), _digest(share, np.float64))
 
 
 def _wrong_head(record: Json, file: Path) -> str | None:
@@ -100,11 +100,6 @@ def _load(file: Path) -> Arrays:
     if size > LARGEST_COUNTS:
         raise StoreError(f"{file.name} unpacks to {size} bytes: at most {LARGEST_COUNTS} are read")
     return load_npz(file)
-
-
-def truth_digest(truth: NDArray[np.int64]) -> str:
-    """Of ``(N, C)``, the pixels of each class in each mask of a split."""
-    return _digest(truth, np.int64)
 
 
 def _digest(values: NDArray[Any], kind: type[np.generic]) -> str:
